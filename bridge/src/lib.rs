@@ -1,0 +1,1 @@
+//! Foreign event loops interlaced into a pleach tree.

@@ -1,0 +1,39 @@
+//! A structured-concurrency runtime: tasks in nurseries in actors, with foreign event loops interlaced.
+//!
+//! A program is a tree. Its tasks live in [nurseries](nursery), its nurseries in actors, and each actor is a process that
+//! belongs to an [actor nursery](actor_nursery) of its parent. Everything has an owner, and a scope that completes has
+//! nothing left running.
+//!
+//! ```no_run
+//! use pleach::prelude::*;
+//!
+//! /// Runs in another process: it stays an ordinary function.
+//! #[pleach::endpoint]
+//! async fn double(n: u64) -> Result<u64> {
+//!     Ok(2 * n)
+//! }
+//!
+//! #[pleach::main]
+//! async fn main() -> Result<()> {
+//!     actor_nursery(async |n| {
+//!         let worker = n.actor("worker").expose(double).start().await?;
+//!         assert_eq!(worker.run(double, (21,)).await?, 42);
+//!         worker.cancel_actor().await
+//!     })
+//!     .await
+//! }
+//! ```
+//!
+//!
+//! * [`error`]: the one error type. It knows where it was born, and keeps its identity over every process it crosses.
+//! * [`task`]: structured concurrency inside one process. Nurseries, cancel scopes, channels, time.
+//! * [`codec`], [`transport`]: how values become bytes, and how bytes travel.
+//! * [`host`]: what runs an actor.
+//! * [`dialog`]: the conversation between an opener and the task it started; the same over a connection and in memory.
+//! * [`actor`]: processes joined by dialogs.
+//!
+//! Links to tokio are in the package `pleach-bridge`. The README shows how to write a program, `ARCHITECTURE.md` how this
+//! one is built, `docs/laws.md` what it promises. Linux only.
+#![deny(unsafe_code)]
+
+
