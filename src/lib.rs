@@ -36,4 +36,6 @@
 //! one is built, `docs/laws.md` what it promises. Linux only.
 #![deny(unsafe_code)]
 
+pub mod error;
 
+pub use error::{Error, Result};

@@ -1,0 +1,96 @@
+//! A panic of user code, as an error with payload, place and backtrace.
+
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::RefCell;
+use std::error::Error as StdError;
+use std::fmt::{self, Write as _};
+use std::panic::PanicHookInfo;
+use std::sync::{Mutex, Once};
+
+/// User code panicked; the runtime caught it and made it an error.
+pub struct Panicked {
+    message: String,
+    backtrace: Option<String>,
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl Panicked {
+    /// The panic that was just caught on this thread, with what the hook saw of it.
+    pub(super) fn caught(payload: Box<dyn Any + Send>) -> Self {
+        let backtrace = LAST.try_with(|last| last.borrow_mut().take()).ok().flatten();
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a value that is not text".to_owned());
+        Self { message, backtrace, payload: Mutex::new(Some(payload)) }
+    }
+
+    /// The text of the panic.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The source location of the panic, if it was recorded.
+    pub fn location(&self) -> Option<&str> {
+        self.backtrace.as_deref()?.lines().next()
+    }
+
+    /// Where it panicked and through what, if it was recorded.
+    pub fn backtrace(&self) -> Option<&str> {
+        self.backtrace.as_deref()
+    }
+
+    /// The panic's payload, the first time it is asked for; give it to [`std::panic::resume_unwind`] to go on panicking.
+    pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
+        self.payload.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+    }
+}
+
+impl fmt::Debug for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Panicked").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panicked: {}", self.message)
+    }
+}
+
+impl StdError for Panicked {}
+
+thread_local! {
+    /// What the hook saw of the last panic on this thread. The hook runs where the panic is raised; the catcher comes
+    /// too late to see the stack.
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Puts the recording hook in front of the one that is there, once per process.
+pub(crate) fn install_hook() {
+    static INSTALLED: Once = Once::new();
+    if INSTALLED.is_completed() || std::thread::panicking() {
+        return; // hooks cannot be changed by a panicking thread; the next scope will do it
+    }
+    INSTALLED.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            record(info);
+            previous(info);
+        }));
+    });
+}
+
+fn record(info: &PanicHookInfo<'_>) {
+    let mut text = String::new();
+    if let Some(location) = info.location() {
+        let _ = write!(text, "{location}");
+    }
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        let _ = write!(text, "\n{backtrace}");
+    }
+    let _ = LAST.try_with(|last| *last.borrow_mut() = Some(text));
+}
