@@ -37,5 +37,7 @@
 #![deny(unsafe_code)]
 
 pub mod error;
+pub mod task;
 
 pub use error::{Error, Result};
+pub use task::nursery;

@@ -1,0 +1,170 @@
+//! A child of a nursery: its future, and the handle of it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Weak;
+use std::task::{Context, Poll, ready};
+
+use async_executor::{FallibleTask, Task};
+use pin_project_lite::pin_project;
+
+use super::body::Body;
+use super::outcome::cancelled;
+use super::roster::Inner;
+use super::wait::cancellable;
+use crate::error::{FailureId, Kind, Mark, Reason, ScopeId};
+use crate::{Error, Result};
+
+/// How a child ended that has no value: what its joiner is told. The nursery has the error itself.
+pub(crate) enum Verdict {
+    Cancelled(Mark),
+    Failed { id: FailureId, kind: Kind, text: String },
+}
+
+impl Verdict {
+    pub(crate) fn failed(error: &Error) -> Self {
+        Self::Failed { id: error.id(), kind: error.kind(), text: error.text() }
+    }
+
+    fn into_error(self) -> Error {
+        match self {
+            Self::Cancelled(mark) => cancelled(mark),
+            Self::Failed { id, kind, text } => Error::from(ChildFailed(text)).with_id(id).with_kind(kind),
+        }
+    }
+}
+
+/// The child that was joined has failed.
+///
+/// The failure itself is reported by the nursery of the child. This error has the same [`FailureId`], so that the two
+/// are one failure wherever they meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildFailed(String);
+
+impl fmt::Display for ChildFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the child failed: {}", self.0)
+    }
+}
+
+impl std::error::Error for ChildFailed {}
+
+/// Counts a child out of its nursery, also when it is dropped.
+pub(crate) struct Leave<'env> {
+    inner: Weak<Inner<'env>>,
+}
+
+impl<'env> Leave<'env> {
+    pub(crate) fn new(inner: Weak<Inner<'env>>) -> Self {
+        Self { inner }
+    }
+
+    fn leave(&mut self, error: Option<Error>) -> Option<Verdict> {
+        let inner = std::mem::take(&mut self.inner).upgrade()?;
+        inner.over(error)
+    }
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.leave(None);
+    }
+}
+
+pin_project! {
+    /// One hand-written future: an `async` block around the user's would store it twice.
+    pub(crate) struct ChildFuture<'env, F, T> {
+        #[pin]
+        body: Body<F, T>,
+        // After the body: a child has left when it is gone.
+        leave: Leave<'env>,
+    }
+}
+
+impl<'env, F, T> ChildFuture<'env, F, T> {
+    pub(crate) fn new(body: Body<F, T>, leave: Leave<'env>) -> Self {
+        Self { body, leave }
+    }
+}
+
+impl<T, F: Future<Output = Result<T>>> Future for ChildFuture<'_, F, T> {
+    type Output = Result<T, Option<Verdict>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        Poll::Ready(match ready!(this.body.poll(cx)) {
+            Ok(value) => {
+                this.leave.leave(None);
+                Ok(value)
+            }
+            Err(error) => Err(this.leave.leave(Some(error))),
+        })
+    }
+}
+
+/// The handle of a child.
+///
+/// Dropping it neither cancels nor detaches: the child belongs to its nursery, which waits for it.
+pub struct Child<T> {
+    handle: Handle<T>,
+    nursery: ScopeId,
+}
+
+impl<T> Child<T> {
+    pub(crate) fn new(task: Task<Result<T, Option<Verdict>>>, nursery: ScopeId) -> Self {
+        Self { handle: Handle(Some(task.fallible())), nursery }
+    }
+
+    /// Waits for the child and takes its value.
+    ///
+    /// # Errors
+    /// [`ChildFailed`] with the identity of the child's failure; `Cancelled` if the child was cancelled, or, with the
+    /// mark of the joiner's own scope, if the joiner was.
+    ///
+    /// # Cancel safety
+    /// When it is cancelled or dropped the child goes on; only its value is lost.
+    ///
+    /// ```
+    /// use pleach::task::{nursery, time::VirtualClock};
+    ///
+    /// let sum = VirtualClock::block_on(nursery(async |n| {
+    ///     let (one, two) = (n.spawn(async { Ok(1) })?, n.spawn(async { Ok(2) })?);
+    ///     Ok(one.join().await? + two.join().await?)
+    /// }));
+    /// assert_eq!(sum.unwrap(), 3);
+    /// ```
+    pub async fn join(self) -> Result<T> {
+        let nursery = self.nursery;
+        match cancellable(self.handle).await? {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(Some(verdict))) => Err(verdict.into_error()),
+            Some(Err(None)) | None => Err(cancelled(Mark { scope: nursery, reason: Reason::NurseryDropped })),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Child<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child").field("nursery", &self.nursery).finish_non_exhaustive()
+    }
+}
+
+/// A task that is left alone when its handle is dropped.
+struct Handle<T>(Option<FallibleTask<Result<T, Option<Verdict>>>>);
+
+impl<T> Future for Handle<T> {
+    type Output = Option<Result<T, Option<Verdict>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(self.0.as_mut().expect("only its drop takes it")).poll(cx)
+    }
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.detach();
+        }
+    }
+}

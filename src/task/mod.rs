@@ -1,0 +1,59 @@
+//! Structured concurrency inside one process: nurseries, cancel scopes, channels, time.
+//!
+//! A tree of tasks is one task of whatever executor polls its root: its children take turns and are never parallel.
+//! Every block that starts something waits for its end. A cancel is a request: runtime awaits return `Cancelled`, what
+//! waits for something else is dropped, and cleanup gets a bounded time.
+//!
+//! ```
+//! use pleach::task::{channel, nursery, time::VirtualClock};
+//!
+//! let sum = VirtualClock::block_on(nursery(async |n| {
+//!     let (sender, mut receiver) = channel::bounded(4);
+//!     n.spawn(async move {
+//!         for number in 1..=10 {
+//!             sender.send(number).await?;
+//!         }
+//!         Ok(())
+//!     })?;
+//!     let mut sum = 0;
+//!     while let Some(number) = receiver.recv().await? {
+//!         sum += number;
+//!     }
+//!     Ok(sum)
+//! }));
+//! assert_eq!(sum.unwrap(), 55);
+//! ```
+#![forbid(unsafe_code)]
+
+mod body;
+mod cancel;
+pub mod channel;
+mod child;
+pub mod clock;
+mod defer;
+mod ending;
+mod link;
+mod nursery;
+pub mod oneshot;
+mod outcome;
+mod panics;
+mod ring;
+mod roster;
+mod scope;
+mod send_error;
+mod strand;
+pub mod time;
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+pub use cancel::{CancelScope, fail_after, move_on_after, shield};
+pub use child::{Child, ChildFailed};
+pub(crate) use defer::entrust_or;
+pub use defer::{defer, entrust};
+pub use nursery::{Nursery, nursery};
+pub use time::sleep;
+pub use wait::{Cancellable, cancellable, checkpoint};
+
+pub(crate) use wait::{Wait, current_mark, not_cancelled, remaining_grace};

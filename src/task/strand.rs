@@ -1,0 +1,318 @@
+//! Strands: the units that a cancel drops, and which of them is running on this thread.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::clock;
+use super::panics;
+use super::scope::Scope;
+use crate::{Error, Result};
+
+pub(crate) type Detached = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a `Drop` could not wait for.
+pub(crate) struct Entrusted {
+    pub(crate) future: Pin<Box<dyn Future<Output = Result<()>> + Send>>,
+    /// The failure of the strand if it has not ended in time; without one that is only logged.
+    pub(crate) late: Option<Error>,
+}
+
+/// One strand: a nursery child, or the body of a nursery, scope, shield or finalizer.
+pub(crate) struct Strand {
+    scope: Arc<Scope>,
+    location: &'static Location<'static>,
+    waker: Mutex<Option<Waker>>,
+    /// Which waker that is, to be compared without the lock. It cannot be mistaken for another one, because the strand
+    /// keeps it alive.
+    waker_identity: [AtomicPtr<()>; 2],
+    /// How often it was told of the cancel; *observed* means at least once.
+    deliveries: AtomicU32,
+    /// Scope futures in it that were polled since the request and have not ended.
+    entitlements: AtomicU32,
+    /// Its awaits that wait behind the waker of some executor or combinator inside it.
+    registered: AtomicU32,
+    /// Whether `rare` holds something that has to end before the strand does.
+    has_tail: AtomicBool,
+    /// What most strands never need, so that a parked child stays small.
+    rare: Mutex<Option<Box<Rare>>>,
+}
+
+#[derive(Default)]
+struct Rare {
+    /// The last time that something happened for which the linger starts anew.
+    last: Option<Instant>,
+    tail: Tail,
+}
+
+/// What outlives the future of a strand.
+#[derive(Default)]
+pub(crate) struct Tail {
+    /// Run one after the other, the last one first, when the strand has ended.
+    pub(crate) finalizers: Vec<Detached>,
+    /// Run at once, and waited for by the scope.
+    pub(crate) entrusted: Vec<Entrusted>,
+    /// Failures and panics of either.
+    pub(crate) failures: Vec<Error>,
+}
+
+impl Strand {
+    #[track_caller]
+    pub(crate) fn new(scope: &Arc<Scope>) -> Arc<Self> {
+        Arc::new(Self {
+            scope: scope.clone(),
+            location: Location::caller(),
+            waker: Mutex::new(None),
+            waker_identity: [AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(ptr::null_mut())],
+            deliveries: AtomicU32::new(0),
+            entitlements: AtomicU32::new(0),
+            registered: AtomicU32::new(0),
+            has_tail: AtomicBool::new(false),
+            rare: Mutex::new(None),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    /// Where it was spawned.
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    // ---- waking
+
+    fn lock_waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Stores the waker and *then* reads the level: a request that this level does not show will use this waker.
+    pub(crate) fn begin_poll(&self, waker: &Waker) -> u8 {
+        if !self.is_own_waker(waker) {
+            let old = self.lock_waker().replace(waker.clone());
+            for (place, part) in self.waker_identity.iter().zip(identity(waker)) {
+                place.store(part, Ordering::Relaxed);
+            }
+            drop(old);
+        }
+        self.scope.level()
+    }
+
+    pub(crate) fn waker(&self) -> Option<Waker> {
+        self.lock_waker().clone()
+    }
+
+    /// Whether `waker` is the strand's own, which a request wakes anyway.
+    #[inline]
+    pub(crate) fn is_own_waker(&self, waker: &Waker) -> bool {
+        self.waker_identity.iter().zip(identity(waker)).all(|(place, part)| place.load(Ordering::Relaxed) == part)
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker() {
+            waker.wake();
+        }
+    }
+
+    // ---- what the rules ask
+
+    pub(crate) fn deliveries(&self) -> u32 {
+        self.deliveries.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.deliveries() > 0
+    }
+
+    /// The strand has been told.
+    pub(crate) fn observe(&self) {
+        self.deliveries.fetch_add(1, Ordering::SeqCst);
+        self.touch();
+    }
+
+    /// Starts the linger anew, if there is anything to linger in.
+    pub(crate) fn touch(&self) {
+        if self.scope.is_requested() {
+            let now = clock::now();
+            self.with_rare(|rare| rare.last = Some(now));
+        }
+    }
+
+    /// From when the linger counts.
+    pub(crate) fn last_touch(&self) -> Instant {
+        let now = clock::now();
+        self.with_rare(|rare| *rare.last.get_or_insert(now))
+    }
+
+    pub(crate) fn is_entitled(&self) -> bool {
+        self.entitlements.load(Ordering::SeqCst) > 0
+    }
+
+    pub(crate) fn entitle(&self) {
+        self.entitlements.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn disentitle(&self) {
+        self.entitlements.fetch_sub(1, Ordering::SeqCst);
+        self.touch();
+    }
+
+    pub(crate) fn has_registered(&self) -> bool {
+        self.registered.load(Ordering::SeqCst) > 0
+    }
+
+    /// Registers an await of this strand with its scope.
+    pub(crate) fn register(&self, waker: &Waker) -> Option<usize> {
+        let key = self.scope.add_await(waker)?;
+        self.registered.fetch_add(1, Ordering::SeqCst);
+        Some(key)
+    }
+
+    pub(crate) fn unregister(&self, key: usize) {
+        self.registered.fetch_sub(1, Ordering::SeqCst);
+        self.scope.remove_await(key);
+    }
+
+    // ---- the tail
+
+    fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
+        let mut rare = self.rare.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        f(rare.get_or_insert_default())
+    }
+
+    pub(crate) fn add_finalizer(&self, finalizer: Detached) {
+        self.with_rare(|rare| rare.tail.finalizers.push(finalizer));
+        self.has_tail.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes over what another strand, or a `Drop` in this one, could not end.
+    pub(crate) fn adopt(&self, entrusted: Vec<Entrusted>, failures: Vec<Error>) {
+        self.with_rare(|rare| {
+            rare.tail.entrusted.extend(entrusted);
+            rare.tail.failures.extend(failures);
+        });
+        self.has_tail.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    #[inline]
+    pub(crate) fn has_tail(&self) -> bool {
+        self.has_tail.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn take_tail(&self) -> Tail {
+        self.with_rare(|rare| std::mem::take(&mut rare.tail))
+    }
+
+    pub(crate) fn take_finalizer(&self) -> Option<Detached> {
+        self.with_rare(|rare| rare.tail.finalizers.pop())
+    }
+
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.with_rare(|rare| !rare.tail.entrusted.is_empty())
+    }
+
+    pub(crate) fn add_failure(&self, failure: Error) {
+        self.with_rare(|rare| rare.tail.failures.push(failure));
+        self.has_tail.store(true, Ordering::SeqCst);
+    }
+
+    /// Drives what was entrusted, outside every strand: no cancel reaches it.
+    pub(crate) fn poll_entrusted(&self, cx: &mut Context<'_>) {
+        let running = self.with_rare(|rare| std::mem::take(&mut rare.tail.entrusted));
+        if running.is_empty() {
+            return;
+        }
+        let _outside = Switched::to(None);
+        let mut pending = Vec::new();
+        for mut entrusted in running {
+            match panics::catch(|| entrusted.future.as_mut().poll(cx)) {
+                Ok(Poll::Pending) => {
+                    pending.push(entrusted);
+                    continue;
+                }
+                Ok(Poll::Ready(Ok(()))) => {}
+                Ok(Poll::Ready(Err(failure))) | Err(failure) => self.add_failure(failure),
+            }
+            panics::dispose(entrusted, |panic| self.add_failure(panic));
+        }
+        // Polling may have added more, which its waker will bring back here.
+        self.with_rare(|rare| rare.tail.entrusted.splice(0..0, pending).for_each(drop));
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Strand>>> = const { RefCell::new(None) };
+}
+
+/// What makes a waker this waker and no other.
+#[inline]
+fn identity(waker: &Waker) -> [*mut (); 2] {
+    [waker.data().cast_mut(), ptr::from_ref(waker.vtable()).cast_mut().cast()]
+}
+
+/// Makes `strand` the current one and gives the one before. User code must not run while the cell is borrowed.
+fn swap(strand: Option<Arc<Strand>>) -> Option<Arc<Strand>> {
+    CURRENT.try_with(|current| std::mem::replace(&mut *current.borrow_mut(), strand)).ok().flatten()
+}
+
+/// The innermost strand on the poll stack of this thread.
+pub(crate) fn current() -> Option<Arc<Strand>> {
+    with_current(|current| current.cloned())
+}
+
+/// Looks at the current strand without counting a reference; `f` must not wake, drop a waker, or call user code.
+#[inline]
+pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Arc<Strand>>) -> R) -> R {
+    let mut f = Some(f);
+    match CURRENT.try_with(|current| f.take().map(|f| f(current.borrow().as_ref()))) {
+        Ok(Some(seen)) => seen,
+        // The thread is ending and its locals are gone: outside every strand.
+        _ => f.take().expect("it was not called")(None),
+    }
+}
+
+/// Moves the strand of a wrapper into the thread's cell, and back when dropped, also by unwinding: a poll costs no
+/// reference count.
+pub(crate) struct Entered<'a> {
+    previous: Option<Arc<Strand>>,
+    home: &'a mut Option<Arc<Strand>>,
+}
+
+impl<'a> Entered<'a> {
+    pub(crate) fn new(home: &'a mut Option<Arc<Strand>>) -> Self {
+        Self { previous: swap(home.take()), home }
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        *self.home = swap(self.previous.take());
+    }
+}
+
+/// The same for code that belongs to another strand, or to none.
+pub(crate) struct Switched {
+    previous: Option<Arc<Strand>>,
+}
+
+impl Switched {
+    pub(crate) fn to(strand: Option<Arc<Strand>>) -> Self {
+        Self { previous: swap(strand) }
+    }
+}
+
+impl Drop for Switched {
+    fn drop(&mut self) {
+        let own = swap(self.previous.take());
+        drop(own);
+    }
+}

@@ -1,0 +1,235 @@
+//! Runtime awaits: how every await of the runtime meets a cancel (rules R1, R2 and R5).
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use super::clock::{self, Alarm};
+use super::outcome::cancelled;
+use super::strand::{self, Strand, with_current};
+use crate::Result;
+use crate::error::Mark;
+
+/// From this delivery on a strand gets the next ones slowly: a loop that swallows them must not burn a core.
+const PATIENCE: u32 = 1000;
+const NAP: Duration = Duration::from_millis(1);
+
+/// The part of a runtime await that has to do with cancellation.
+///
+/// At each poll: `check` before the attempt; then, if the attempt is pending, `park`; if it has succeeded, `done`.
+/// Outside every strand it does nothing.
+#[derive(Default)]
+pub(crate) struct Wait {
+    registered: Option<(Arc<Strand>, usize)>,
+    yielded: bool,
+    nap: Option<Box<Alarm>>,
+}
+
+impl Wait {
+    /// `Ok`: go on. `Err`: cancelled, and told. Pending: return it; the waker has been seen to.
+    #[inline]
+    pub(crate) fn check(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match requested_strand() {
+            None => Poll::Ready(Ok(())),
+            Some(strand) => self.deliver(&strand, cx),
+        }
+    }
+
+    #[cold]
+    fn deliver(&mut self, strand: &Arc<Strand>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let deliveries = strand.deliveries();
+        if deliveries > PATIENCE {
+            strand.touch();
+            let nap = self.nap.get_or_insert_with(|| Box::new(Alarm::after(NAP)));
+            ready!(nap.poll(cx));
+        } else if deliveries > 0 && !self.yielded {
+            self.yielded = true;
+            strand.touch();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.leave();
+        strand.observe();
+        match strand.scope().mark() {
+            Some(mark) => Poll::Ready(Err(cancelled(mark))),
+            None => Poll::Ready(Ok(())), // a level without a mark does not occur
+        }
+    }
+
+    /// The attempt is pending: a request must find the waker.
+    #[inline]
+    pub(crate) fn park(&mut self, cx: &mut Context<'_>) {
+        let own = with_current(|current| current.is_some_and(|strand| strand.is_own_waker(cx.waker())));
+        if own {
+            self.leave(); // the strand is woken anyway
+        } else {
+            self.register(cx);
+        }
+    }
+
+    fn register(&mut self, cx: &mut Context<'_>) {
+        let Some(strand) = strand::current() else { return self.leave() };
+        if let Some((home, key)) = &self.registered
+            && Arc::ptr_eq(home, &strand)
+        {
+            if !strand.scope().set_await(*key, cx.waker()) {
+                cx.waker().wake_by_ref();
+            }
+            return;
+        }
+        self.leave();
+        match strand.register(cx.waker()) {
+            Some(key) => self.registered = Some((strand, key)),
+            None => cx.waker().wake_by_ref(),
+        }
+    }
+
+    /// The attempt has succeeded.
+    #[inline]
+    pub(crate) fn done(&mut self) {
+        if self.registered.is_some() {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some((strand, key)) = self.registered.take() {
+            strand.unregister(key);
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// The current strand, if its scope is requested.
+#[inline]
+fn requested_strand() -> Option<Arc<Strand>> {
+    with_current(|current| current.filter(|strand| strand.scope().is_requested()).cloned())
+}
+
+/// Why the scope of the current strand was cancelled, if it was.
+pub(crate) fn current_mark() -> Option<Mark> {
+    requested_strand()?.scope().mark()
+}
+
+/// How long the current strand may still unwind, if its scope was cancelled.
+pub(crate) fn remaining_grace() -> Option<Duration> {
+    let end = requested_strand()?.scope().grace_end()?;
+    Some(end.saturating_duration_since(clock::now()))
+}
+
+pin_project! {
+    /// A foreign future as a runtime await; see [`cancellable`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Cancellable<F> {
+        #[pin]
+        future: Option<F>,
+        wait: Wait,
+        started: bool,
+    }
+}
+
+impl<F> fmt::Debug for Cancellable<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancellable").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+/// Makes a foreign future a runtime await: it returns `Cancelled` when its scope is cancelled, instead of being dropped
+/// together with the strand around it.
+///
+/// A future that was started and is ready wins over the cancel. One that was not started is not started any more.
+///
+/// # Errors
+/// `Cancelled` if the scope around it was cancelled; `future` has been dropped then.
+///
+/// # Cancel safety
+/// That of `future`, which is dropped with it.
+///
+/// ```
+/// use pleach::task::{cancellable, time::VirtualClock};
+///
+/// let two = VirtualClock::block_on(cancellable(async { 1 + 1 }));
+/// assert_eq!(two.unwrap(), 2);
+/// ```
+pub fn cancellable<F: Future>(future: F) -> Cancellable<F> {
+    Cancellable { future: Some(future), wait: Wait::default(), started: false }
+}
+
+impl<F: Future> Future for Cancellable<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if *this.started
+            && let Some(strand) = requested_strand()
+        {
+            // A last look: what has happened already must not be lost.
+            if let Poll::Ready(output) = poll_some(this.future.as_mut(), cx) {
+                this.wait.done();
+                strand.touch();
+                return Poll::Ready(Ok(output));
+            }
+        }
+        if let Err(error) = ready!(this.wait.check(cx)) {
+            this.future.set(None);
+            return Poll::Ready(Err(error));
+        }
+        *this.started = true;
+        let polled = poll_some(this.future.as_mut(), cx);
+        match polled {
+            Poll::Ready(_) => this.wait.done(),
+            Poll::Pending => this.wait.park(cx),
+        }
+        polled.map(Ok)
+    }
+}
+
+fn poll_some<F: Future>(future: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    future.as_pin_mut().expect("polled after it was ready").poll(cx)
+}
+
+/// Looks whether the scope was cancelled, before something is started that others would see.
+pub(crate) async fn not_cancelled() -> Result<()> {
+    let mut wait = Wait::default();
+    poll_fn(move |cx| wait.check(cx)).await
+}
+
+/// Lets others run once, and looks whether the scope was cancelled.
+///
+/// # Errors
+/// `Cancelled` if it was.
+///
+/// # Cancel safety
+/// Nothing is lost by dropping it.
+///
+/// ```
+/// use pleach::task::{checkpoint, time::VirtualClock};
+///
+/// VirtualClock::block_on(checkpoint()).unwrap();
+/// ```
+pub async fn checkpoint() -> Result<()> {
+    let mut wait = Wait::default();
+    let mut yielded = false;
+    poll_fn(move |cx| {
+        ready!(wait.check(cx))?;
+        if yielded {
+            wait.done();
+            return Poll::Ready(Ok(()));
+        }
+        yielded = true;
+        wait.park(cx);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
