@@ -38,6 +38,7 @@
 
 pub mod error;
 pub mod task;
+pub mod codec;
 
 pub use error::{Error, Result};
 pub use task::nursery;

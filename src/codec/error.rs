@@ -1,0 +1,63 @@
+//! What can go wrong with a value on its way to bytes and back.
+
+use std::any::type_name;
+use std::fmt;
+
+use thiserror::Error;
+
+use super::Codec;
+
+/// How many of the offending bytes are kept.
+const SHOWN: usize = 32;
+
+/// The codec cannot carry this value.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("a value of type {type_name} cannot be encoded as {}: {cause}", .codec.name())]
+#[non_exhaustive]
+pub struct EncodeError {
+    /// The type of the value.
+    pub type_name: &'static str,
+    /// The codec.
+    pub codec: Codec,
+    /// What it could not carry.
+    pub cause: String,
+}
+
+impl EncodeError {
+    pub(super) fn new<T: ?Sized>(codec: Codec, cause: String) -> Self {
+        Self { type_name: type_name::<T>(), codec, cause }
+    }
+}
+
+/// The bytes are not a value of the expected type.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("expected {expected} as {}: {cause}; the {len} bytes begin with {}", .codec.name(), Shown(.start))]
+#[non_exhaustive]
+pub struct DecodeError {
+    /// The type that was expected.
+    pub expected: &'static str,
+    /// The codec.
+    pub codec: Codec,
+    /// What is wrong with the bytes.
+    pub cause: String,
+    /// The first bytes, at most 32.
+    pub start: Vec<u8>,
+    /// How many bytes there were.
+    pub len: usize,
+}
+
+impl DecodeError {
+    pub(super) fn new<T>(codec: Codec, cause: String, bytes: &[u8]) -> Self {
+        let start = bytes[..bytes.len().min(SHOWN)].to_vec();
+        Self { expected: type_name::<T>(), codec, cause, start, len: bytes.len() }
+    }
+}
+
+/// Bytes for a reader: text as text, all else escaped.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
