@@ -39,6 +39,7 @@
 pub mod error;
 pub mod task;
 pub mod codec;
+mod proto;
 
 pub use error::{Error, Result};
 pub use task::nursery;

@@ -1,0 +1,137 @@
+//! What the handles of the dialogs send: starts, items, outcomes.
+
+use super::Connection;
+use crate::error::RemoteError;
+use crate::proto::credit::message_cost;
+use crate::proto::dialog::{Opener, Refused};
+use crate::proto::entry::Side;
+use crate::proto::event::{DialogId, OpenError, SendError, Sent};
+use crate::proto::fragment::Kind;
+
+impl Connection {
+    /// Opens a dialog with this start. A `call` has no `started` and no items, only an outcome.
+    pub(crate) fn open(&mut self, start: &[u8], call: bool) -> Result<DialogId, OpenError> {
+        let (len, max) = (start.len(), self.limits.max_message);
+        if let Some(lost) = &self.lost {
+            return Err(OpenError::Lost(lost.clone()));
+        }
+        if len > max {
+            return Err(OpenError::TooLarge { len, max });
+        }
+        if self.opened >= self.limits.max_dialogs {
+            return Err(OpenError::TooMany { max: self.limits.max_dialogs });
+        }
+        let id = self.next_id;
+        self.next_id += 2;
+        self.opened += 1;
+        let (window, ledger) = self.dialog_credit();
+        let entry = self.dialogs.insert(id, Side::Opener(Opener::new(call)), window, ledger);
+        self.output.push(id, &mut entry.outbox, Kind::Start, [&[u8::from(call)], start]);
+        Ok(id)
+    }
+
+    /// Starts a dialog that the peer opened. It never waits for credit.
+    pub(crate) fn started(&mut self, id: DialogId, first: &[u8]) -> Result<(), SendError> {
+        self.check_size(first.len())?;
+        let Some(entry) = self.dialogs.get_mut(id) else { return Err(self.gone()) };
+        let Side::Callee(callee) = &mut entry.side else { return Err(Refused::StartedTwice.into()) };
+        if callee.is_ended() {
+            return Err(self.gone());
+        }
+        callee.started()?;
+        self.output.push(id, &mut entry.outbox, Kind::Started, [first, &[]]);
+        Ok(())
+    }
+
+    /// Sends an item, if there is credit for it.
+    pub(crate) fn send(&mut self, id: DialogId, item: &[u8]) -> Result<Sent, SendError> {
+        self.check_size(item.len())?;
+        let Some(entry) = self.dialogs.get_mut(id) else { return Err(self.gone()) };
+        if entry.side.is_ended() {
+            return Err(self.gone());
+        }
+        entry.side.send()?;
+        let cost = message_cost(Kind::Item, item.len());
+        // Behind something that waits for credit of the connection nothing else may hold such credit.
+        let open = self.output.pool.admits(cost) && !entry.outbox.is_starved();
+        if !open || !entry.window.admits(cost) {
+            entry.wants_write = true;
+            if !open {
+                self.output.blocked.push(id);
+            }
+            return Ok(Sent::NoCredit);
+        }
+        entry.window.take(cost);
+        self.output.pool.take(cost);
+        self.output.push(id, &mut entry.outbox, Kind::Item, [item, &[]]);
+        Ok(Sent::Queued)
+    }
+
+    /// Ends the items of this side; what was sent before arrives before the end.
+    pub(crate) fn stop(&mut self, id: DialogId) -> Result<(), SendError> {
+        let Some(entry) = self.dialogs.get_mut(id) else { return Err(self.gone()) };
+        if entry.side.is_ended() {
+            return Err(self.gone());
+        }
+        if entry.side.stop()? {
+            self.output.push(id, &mut entry.outbox, Kind::Stop, [&[], &[]]);
+        }
+        Ok(())
+    }
+
+    /// Gives the one outcome of a dialog that the peer opened. It never waits for credit; what was sent before arrives
+    /// before it.
+    pub(crate) fn finish(&mut self, id: DialogId, outcome: Result<&[u8], &RemoteError>) -> Result<(), SendError> {
+        let max = self.limits.max_message;
+        let encoded;
+        let (kind, bytes) = match outcome {
+            Ok(value) => (Kind::Return, value),
+            Err(error) => {
+                encoded = encode_error(error, max);
+                (Kind::Error, &encoded[..])
+            }
+        };
+        self.check_size(bytes.len())?;
+        let Some(entry) = self.dialogs.get_mut(id) else { return Err(self.gone()) };
+        let Side::Callee(callee) = &mut entry.side else { return Err(Refused::Ended.into()) };
+        if callee.finish().is_err() {
+            return Err(self.gone());
+        }
+        self.output.push(id, &mut entry.outbox, kind, [bytes, &[]]);
+        if entry.outbox.is_empty() {
+            self.remove(id);
+        } else {
+            // Nobody will read the rest.
+            let cost = entry.discard();
+            self.consume(cost);
+        }
+        Ok(())
+    }
+
+    fn check_size(&self, len: usize) -> Result<(), SendError> {
+        let max = self.limits.max_message;
+        if len > max { Err(SendError::TooLarge { len, max }) } else { Ok(()) }
+    }
+
+    /// Why there is no such dialog any more.
+    fn gone(&self) -> SendError {
+        match &self.lost {
+            Some(lost) => SendError::Lost(lost.clone()),
+            None => Refused::Ended.into(),
+        }
+    }
+}
+
+/// The failure as bytes, cut to its first words if it is larger than a message may be: an outcome must arrive.
+fn encode_error(error: &RemoteError, max: usize) -> Vec<u8> {
+    let encode = |error: &RemoteError| rmp_serde::to_vec_named(error).expect("a failure is plain data");
+    let bytes = encode(error);
+    if bytes.len() <= max {
+        return bytes;
+    }
+    let mut short = error.clone();
+    short.chain.clear();
+    short.relay.clear();
+    short.message = short.message.chars().take(200).chain("... (cut)".chars()).collect();
+    encode(&short)
+}

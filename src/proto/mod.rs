@@ -1,0 +1,19 @@
+//! The wire protocol as pure state machines: no I/O, no clock, no tasks.
+#![forbid(unsafe_code)]
+
+pub(crate) mod connection;
+pub(crate) mod control;
+pub(crate) mod credit;
+pub(crate) mod dialog;
+pub(crate) mod entry;
+pub(crate) mod event;
+pub(crate) mod fragment;
+pub(crate) mod handshake;
+mod inbox;
+mod outbox;
+mod reader;
+mod recycle;
+pub(crate) mod start;
+
+#[cfg(test)]
+mod tests;
