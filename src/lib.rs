@@ -40,6 +40,7 @@ pub mod error;
 pub mod task;
 pub mod codec;
 mod proto;
+pub mod dialog;
 
 pub use error::{Error, Result};
 pub use task::nursery;

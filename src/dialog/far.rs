@@ -1,0 +1,112 @@
+//! The far task's end of a dialog.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use super::TrySendError;
+use crate::Result;
+
+/// What a carrier does for the far task.
+///
+/// A `poll_` that returns `Pending` has arranged to be polled again; a dropped one has taken or sent nothing.
+pub(crate) trait FarEnd<First, In, Out>: Send {
+    fn started(&mut self, first: First) -> Result<()>;
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>>;
+    /// A new value comes: forget what is kept of the last one.
+    fn begin_send(&mut self) {}
+    fn try_send(&mut self, value: Out) -> Result<(), TrySendError<Out>>;
+    /// Takes the value out when it has been accepted.
+    fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>>;
+    fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// The far task's end of a dialog: what a function takes that is linked or opened.
+///
+/// `First` is the value it starts with, `In` what it receives, `Out` what it sends. The same function serves a link in
+/// this process and, once it is an endpoint and its types are serde, a context from another one.
+///
+/// ```
+/// use pleach::prelude::*;
+///
+/// async fn doubles(mut far: Far<(), u64, u64>) -> Result<()> {
+///     far.started(()).await?;
+///     while let Some(n) = far.recv().await? {
+///         far.send(2 * n).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+pub struct Far<First, In, Out> {
+    end: Box<dyn FarEnd<First, In, Out>>,
+}
+
+impl<First, In, Out> Far<First, In, Out> {
+    pub(crate) fn new(end: impl FarEnd<First, In, Out> + 'static) -> Self {
+        Self { end: Box::new(end) }
+    }
+
+    /// Says that the task is up, with its first value. The opener's body starts when this arrives.
+    ///
+    /// # Errors
+    /// [`Misuse`](crate::error::Misuse) the second time; a cancel if the opener has cancelled; in a context also a value
+    /// that the codec cannot carry.
+    ///
+    /// # Cancel safety
+    /// Completes at its first poll.
+    pub async fn started(&mut self, first: First) -> Result<()> {
+        self.end.started(first)
+    }
+
+    /// The next value, or `None` when the opener has finished and everything was read.
+    ///
+    /// # Errors
+    /// A cancel if the opener has cancelled or is gone; in a context also a value that does not decode as an `In`.
+    ///
+    /// # Cancel safety
+    /// A receive that is dropped has taken nothing.
+    pub async fn recv(&mut self) -> Result<Option<In>> {
+        poll_fn(|cx| self.end.poll_recv(cx)).await
+    }
+
+    /// Sends a value; waits while the dialog is full.
+    ///
+    /// # Errors
+    /// [`Misuse`](crate::error::Misuse) before [`started`](Far::started); a cancel if the opener has cancelled;
+    /// [`NearGone`](super::NearGone) if it has left; in a context also a value that is over the limit or that the codec
+    /// cannot carry.
+    ///
+    /// # Cancel safety
+    /// A send that is dropped has either delivered its value or dropped it.
+    pub async fn send(&mut self, value: Out) -> Result<()> {
+        let mut value = Some(value);
+        self.end.begin_send();
+        poll_fn(|cx| self.end.poll_send(cx, &mut value)).await
+    }
+
+    /// Sends a value if there is room for it now.
+    ///
+    /// # Errors
+    /// The value comes back: [`TrySendError::Full`], or [`TrySendError::Refused`] for the reasons of
+    /// [`send`](Far::send).
+    pub fn try_send(&mut self, value: Out) -> Result<(), TrySendError<Out>> {
+        self.end.try_send(value)
+    }
+
+    /// Completes when the opener has cancelled this dialog.
+    ///
+    /// A foreign task that waits for it (in a `select!` beside its work) is given the grace to clean up; one that does
+    /// not is dropped at its next await.
+    ///
+    /// # Cancel safety
+    /// Has no effect of its own.
+    pub async fn cancelled(&mut self) {
+        poll_fn(|cx| self.end.poll_cancelled(cx)).await;
+    }
+}
+
+impl<First, In, Out> fmt::Debug for Far<First, In, Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Far").finish_non_exhaustive()
+    }
+}
