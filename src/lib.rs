@@ -40,7 +40,9 @@ pub mod error;
 pub mod task;
 pub mod codec;
 mod proto;
+pub mod transport;
 pub mod dialog;
+pub mod host;
 
 pub use error::{Error, Result};
 pub use task::nursery;

@@ -1,0 +1,67 @@
+//! What runs the root future of an actor.
+//!
+//! A [`Host`] is a value: it is chosen per actor, at run time. It polls one future to its end on the thread that calls
+//! it, and serves the actor's own sockets and timers with whatever reactor it has. One under which actors can be
+//! started in other processes is *registered* by name, by the crate that owns it, so that it can be named to a child.
+
+mod poll;
+mod registry;
+mod smol;
+
+use std::future::Future;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use registry::{HOSTS, HostEntry};
+pub(crate) use registry::{make, names};
+pub use smol::Smol;
+
+use crate::transport::Transport;
+
+/// The root of an actor: ends when the actor ends.
+pub type RootFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes the root once the host's reactor is there.
+pub type Root = Box<dyn FnOnce(Arc<dyn Reactor>) -> RootFuture + Send>;
+
+/// Runs the root future of an actor, on the calling thread, to its end.
+pub trait Host: Send + Sync + 'static {
+    /// The name under which a child finds it in its own [`HOSTS`].
+    fn name(&self) -> &'static str;
+
+    /// What the entry of that name needs to make the same host again, in any encoding it likes.
+    fn config(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Runs the root to its end.
+    ///
+    /// # Errors
+    /// If the loop cannot be set up.
+    fn run(&self, root: Root) -> io::Result<()>;
+}
+
+/// What a host serves besides polling: the actor's own sockets.
+///
+/// On a foreign host they belong to the foreign reactor, or every message would cost a thread hop.
+pub trait Reactor: Send + Sync + 'static {
+    /// Serves this socket. Called within the host's context, on its thread.
+    ///
+    /// # Errors
+    /// If the socket cannot be registered, for want of descriptors or memory.
+    fn serve(&self, socket: UnixStream) -> io::Result<Box<dyn Transport>>;
+}
+
+impl std::fmt::Debug for dyn Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Host({})", self.name())
+    }
+}
+
+impl std::fmt::Debug for dyn Reactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reactor")
+    }
+}
