@@ -43,6 +43,8 @@ mod proto;
 pub mod transport;
 pub mod dialog;
 pub mod host;
+mod sys;
+pub mod actor;
 
 pub use error::{Error, Result};
 pub use task::nursery;

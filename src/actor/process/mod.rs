@@ -1,0 +1,35 @@
+//! Child processes: how they are born, spoken to, cancelled and buried. Nothing here knows of executors or dialogs.
+//!
+//! Two threads per process do all of it, started when first needed and never ended: the *spawner* forks, because the
+//! kernel ties a child's death signal to the thread that forked it; the *control thread* watches pidfds, stderr pipes and
+//! control connections, in one `poll(2)` loop that never blocks and runs no user code.
+
+mod child;
+mod conn;
+mod control;
+mod death;
+mod entry;
+mod handle;
+mod ladder;
+mod lines;
+mod parent;
+mod sink;
+mod spawner;
+#[cfg(test)]
+mod tests;
+mod unreaped;
+mod watched;
+
+pub(crate) use child::{ChildRole, take_role};
+pub(crate) use death::{Death, Outcome};
+pub(crate) use entry::{entry_taken, require_entry};
+pub(crate) use handle::{ChildEvents, ChildHandle, Launch, StartError, Times, start};
+pub(crate) use parent::{ParentEvents, ParentHandle};
+pub(crate) use spawner::{Program, SpawnError};
+#[cfg(test)]
+pub(crate) use {
+    child::BootError,
+    death::{Fault, Step},
+    entry::take_entry,
+    spawner::SpawnErrorKind,
+};
