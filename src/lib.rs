@@ -24,6 +24,7 @@
 //! }
 //! ```
 //!
+//! In reading order:
 //!
 //! * [`error`]: the one error type. It knows where it was born, and keeps its identity over every process it crosses.
 //! * [`task`]: structured concurrency inside one process. Nurseries, cancel scopes, channels, time.
@@ -46,5 +47,30 @@ pub mod host;
 mod sys;
 pub mod actor;
 
+pub use actor::actor_nursery;
 pub use error::{Error, Result};
+pub use pleach_macros::{endpoint, main};
 pub use task::nursery;
+
+/// What most programs need: `use pleach::prelude::*;`.
+pub mod prelude {
+    pub use crate::actor::{Carrier, Portal, actor_nursery};
+    pub use crate::dialog::{Far, Near};
+    pub use crate::error::{Ended, Error, Result};
+    pub use crate::task::{
+        CancelScope, Nursery, cancellable, checkpoint, fail_after, move_on_after, nursery, shield, sleep,
+    };
+}
+
+#[doc(hidden)]
+pub mod __private {
+    //! What the macros write. Not for use by hand.
+    pub use crate::actor::endpoint::{ENDPOINTS, Entry, Serving, key_of, serve_call, serve_dialog};
+    pub use crate::actor::root::main;
+    pub use linkme;
+}
+
+/// The README's programs must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

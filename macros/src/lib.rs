@@ -1,1 +1,97 @@
-//! The attribute macros of pleach.
+//! The attribute macros of pleach: `#[pleach::endpoint]` and `#[pleach::main]`.
+//!
+//! Use them through the `pleach` crate, as `pleach::endpoint` and `pleach::main`: what they write names that crate.
+#![forbid(unsafe_code)]
+
+mod endpoint;
+mod main_fn;
+
+use proc_macro::TokenStream;
+use syn::parse_macro_input;
+
+/// Makes an `async fn` callable from other actors. The function itself stays as it is.
+///
+/// The program's table of endpoints gets an entry for it, so that a child, which is the same program, finds it by name.
+/// A portal takes the function itself: `portal.run(double, (21,))`, `portal.open_context(doubles, (), ..)`. An actor
+/// serves it only if it was exposed where the actor is started: `n.actor("worker").expose(double)`.
+///
+/// * A function whose first argument is a `Far<First, In, Out>` converses; it is opened with `open_context`. The argument
+///   is recognised by the name `Far`, so do not rename the type.
+/// * Any other function is called with `run`.
+/// * Besides the `Far` it takes up to six arguments. They and the result are owned serde types, and `Send`, as are the
+///   `First`, `In` and `Out` of a dialog; the function's future is `Send`.
+///
+/// # Options
+///
+/// * `name = ".."`: the name on the wire, instead of `crate::module::function`. Two endpoints of one name are an error
+///   at the first use of any.
+/// * `version = N`: compared when the endpoint is opened, together with a hash of the argument types as they are written;
+///   1 by default. 0 is not compared.
+///
+/// # Errors
+/// It does not compile on a function that is not `async`, is generic, takes `self`, or returns nothing: the failure of an
+/// endpoint must have a way out, so it returns `pleach::Result<..>`.
+///
+/// # Examples
+/// ```no_run
+/// use pleach::prelude::*;
+///
+/// #[pleach::endpoint]
+/// async fn double(n: u64) -> Result<u64> {
+///     Ok(2 * n)
+/// }
+///
+/// #[pleach::endpoint(name = "doubles", version = 2)]
+/// async fn doubles(mut far: Far<(), u64, u64>) -> Result<()> {
+///     far.started(()).await?;
+///     while let Some(n) = far.recv().await? {
+///         far.send(2 * n).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn endpoint(attributes: TokenStream, item: TokenStream) -> TokenStream {
+    let options = parse_macro_input!(attributes with endpoint::Options::parse);
+    let function = parse_macro_input!(item as syn::ItemFn);
+    endpoint::expand(&options, &function).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Makes `async fn main` the root of a tree, and its program able to be any actor of that tree.
+///
+/// An actor is this same program, started again. What the attribute writes looks first whether this process was started
+/// as one: then it lives that actor's life and exits, and the body below is never run. Otherwise the body runs, as the
+/// root, on smol with one thread. `pleach::actor::enter` and `pleach::actor::run` do the same by hand, also on another
+/// host.
+///
+/// The function takes no arguments and returns a `pleach::Result<T>`. An `Err` is printed to standard error, with where it
+/// was born and how it came here, and makes the exit status 1; `T` is dropped.
+///
+/// # Options
+///
+/// * `init = function`: a `fn()` that runs in the root and in every actor before the host is started: subscribers, panic
+///   hooks. In an actor, it must not start processes.
+///
+/// # Errors
+/// It does not compile on a function that is not `async` or takes arguments: read `std::env::args()`.
+///
+/// # Examples
+/// ```no_run
+/// use pleach::prelude::*;
+///
+/// fn setup() {
+///     std::panic::set_hook(Box::new(|panic| eprintln!("process {}: {panic}", std::process::id())));
+/// }
+///
+/// #[pleach::main(init = setup)]
+/// async fn main() -> Result<()> {
+///     println!("the tree is up");
+///     Ok(())
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn main(attributes: TokenStream, item: TokenStream) -> TokenStream {
+    let options = parse_macro_input!(attributes with main_fn::Options::parse);
+    let function = parse_macro_input!(item as syn::ItemFn);
+    main_fn::expand(&options, &function).unwrap_or_else(|error| error.to_compile_error()).into()
+}

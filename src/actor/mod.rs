@@ -1,3 +1,28 @@
 //! Actors: processes in a tree, each owned by a nursery of its parent.
+//!
+//! ```text
+//! nursery.rs    the scope that owns actors       builder.rs   what one is to be       child/    how it is started and ends
+//! portal.rs     the parent's handle of one       endpoint.rs  functions by name       wire/     a connection and its driver
+//! root.rs       a program's entry                serve.rs     an actor's life         process/  birth and death of processes
+//! ```
 
+mod ambient;
+mod builder;
+mod child;
+pub(crate) mod endpoint;
+mod failure;
+mod nursery;
+mod portal;
 pub(crate) mod process;
+pub(crate) mod root;
+mod serve;
+mod wire;
+
+pub use builder::{ActorBuilder, Carrier, StartFailed};
+pub use endpoint::{CallFn, DialogFn, Named};
+pub use failure::ActorDied;
+pub use nursery::{ActorNursery, actor_nursery};
+pub use portal::Portal;
+pub use root::{enter, run};
+#[doc(hidden)]
+pub use wire::Inbound;

@@ -1,0 +1,216 @@
+//! What an actor is to be, before it is started.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::child::{self, Child};
+use super::endpoint::{self, Entry};
+use super::nursery::{ACTOR_GRACE, Shared};
+use super::portal::Portal;
+use crate::codec::Codec;
+use crate::error::Misuse;
+use crate::host::{self, Host, Smol};
+use crate::task::not_cancelled;
+use crate::{Error, Result};
+
+/// The smallest limit of a message: an error must fit.
+const MIN_MESSAGE: usize = 4096;
+/// The largest one: its length and its credit are counted in 32 bits.
+const MAX_MESSAGE: usize = 1 << 30;
+
+/// Which way the bytes between an actor and its parent go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Carrier {
+    /// A process of its own, over sockets that it inherits. Nobody else can reach them: they have no address.
+    #[default]
+    Inherited,
+    /// In this process, on this executor, over memory. The same dialogs and the same cancellation, but it cannot be
+    /// killed, and its host is its parent's.
+    Mem,
+}
+
+/// An actor that is being described, see [`ActorNursery::actor`](super::ActorNursery::actor).
+#[must_use = "an actor is started by `.start().await`"]
+pub struct ActorBuilder {
+    pub(super) nursery: Arc<Shared>,
+    pub(super) name: String,
+    pub(super) host: Option<Box<dyn Host>>,
+    pub(super) exposed: Vec<Result<&'static Entry>>,
+    pub(super) codecs: Vec<Codec>,
+    pub(super) grace: Duration,
+    pub(super) carrier: Carrier,
+    pub(super) max_message: usize,
+}
+
+impl ActorBuilder {
+    pub(super) fn new(nursery: Arc<Shared>, name: String) -> Self {
+        Self {
+            nursery,
+            name,
+            host: None,
+            exposed: Vec::new(),
+            codecs: vec![Codec::MsgPack, Codec::Json],
+            grace: ACTOR_GRACE,
+            carrier: Carrier::default(),
+            max_message: 16 << 20,
+        }
+    }
+
+    /// What runs the actor; smol on one thread by default. An actor on [`Carrier::Mem`] runs on its parent's host and has
+    /// none of its own to choose.
+    pub fn host(mut self, host: impl Host) -> Self {
+        self.host = Some(Box::new(host));
+        self
+    }
+
+    /// Lets the parent call this endpoint in it. Nothing else can be called.
+    ///
+    /// A function that is no endpoint is refused by [`start`](Self::start).
+    pub fn expose<F: 'static>(mut self, _function: F) -> Self {
+        self.exposed.push(endpoint::of::<F>());
+        self
+    }
+
+    /// The codecs to offer, the favourite first; msgpack, then JSON by default. The first one that the actor knows is used
+    /// for everything between it and its parent.
+    pub fn codecs(mut self, codecs: impl IntoIterator<Item = Codec>) -> Self {
+        self.codecs = codecs.into_iter().collect();
+        self
+    }
+
+    /// How long it may take to unwind when it is cancelled; 5 s by default. After it come SIGTERM and, half a
+    /// second later, SIGKILL. The scope around may leave less than this.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Which way the bytes go; a process over inherited sockets by default.
+    pub fn carrier(mut self, carrier: Carrier) -> Self {
+        self.carrier = carrier;
+        self
+    }
+
+    /// The largest message in bytes, refused at its sender if it is larger; 16 MiB by default, 4 KiB at least, 1 GiB at
+    /// most.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// Where it will stand in the tree.
+    pub(super) fn path(&self) -> String {
+        format!("{}/{}", self.nursery.me.path, self.name)
+    }
+
+    /// Starts the actor and waits until it can be called.
+    ///
+    /// # Errors
+    /// [`Misuse`] for a name, a function or a host that cannot be, and where the entry point was not taken, before
+    /// anything is started; [`StartFailed`] if there is no process, with what was lacking, or if it ended before its
+    /// handshake, with the exit status and the end of its standard error, or did not answer within 3 s; a cancel.
+    ///
+    /// # Cancel safety
+    /// If it is dropped, the process is killed, and the nursery waits until it is reaped.
+    pub async fn start(self) -> Result<Portal> {
+        let exposed = self.check()?;
+        not_cancelled().await?;
+        let child = Child::new(&self);
+        self.nursery.adopt(child.clone())?;
+        match self.carrier {
+            Carrier::Inherited => child::process::start(&self, &child, &exposed).await?,
+            Carrier::Mem => child::mem::start(&self, &child, exposed)?,
+        }
+        Ok(Portal::new(child))
+    }
+
+    fn check(&self) -> Result<Vec<&'static Entry>> {
+        if self.name.is_empty() || self.name.contains(['/', '\0']) {
+            let text = format!(
+                "{:?} cannot be the name of an actor: it is one step of a path and an argument of its process, not \
+                 empty, with no `/` and no zero byte; give it another one",
+                self.name
+            );
+            return Err(Misuse::new(text).into());
+        }
+        if self.codecs.is_empty() {
+            return Err(Misuse::new(format!("{} has no codec: list at least one", self.path())).into());
+        }
+        if self.max_message < MIN_MESSAGE {
+            let text = format!(
+                "{}: a limit of {} bytes holds no error report; allow {MIN_MESSAGE} at least",
+                self.path(),
+                self.max_message
+            );
+            return Err(Misuse::new(text).into());
+        }
+        if self.max_message > MAX_MESSAGE {
+            let text = format!(
+                "{}: a message of {} bytes cannot be sent, {MAX_MESSAGE} at most: send large values in parts",
+                self.path(),
+                self.max_message
+            );
+            return Err(Misuse::new(text).into());
+        }
+        self.check_host()?;
+        self.exposed.iter().map(|entry| entry.as_ref().copied().map_err(again)).collect()
+    }
+
+    fn check_host(&self) -> Result<()> {
+        let Some(host) = &self.host else { return Ok(()) };
+        let (path, name) = (self.path(), host.name());
+        if self.carrier == Carrier::Mem {
+            let text = format!("{path} is carried by memory and runs on its parent's host: leave out `.host({name})`");
+            return Err(Misuse::new(text).into());
+        }
+        if host::make(name, &host.config()).is_none() {
+            let known = host::names().join(", ");
+            let text =
+                format!("{path} cannot run on the host `{name}`: a child finds hosts by name, and knows {known}");
+            return Err(Misuse::new(text).into());
+        }
+        Ok(())
+    }
+
+    /// The name and the configuration of the host it is to run on.
+    pub(super) fn host_by_name(&self) -> (String, Vec<u8>) {
+        let smol = Smol::one_thread();
+        let host = self.host.as_deref().unwrap_or(&smol);
+        (host.name().to_owned(), host.config())
+    }
+}
+
+/// The same refusal once more: an error is not cloned, but this one is only text.
+fn again(error: &Error) -> Error {
+    Misuse::new(error.to_string()).into()
+}
+
+impl fmt::Debug for ActorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorBuilder").field("path", &self.path()).field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// An actor could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFailed {
+    pub(super) path: String,
+    pub(super) text: String,
+}
+
+impl StartFailed {
+    /// The actor that was to be started.
+    pub fn actor(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Display for StartFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} could not be started: {}", self.path, self.text)
+    }
+}
+
+impl std::error::Error for StartFailed {}

@@ -1,0 +1,154 @@
+//! An actor as its parent knows it: how it is told to end, and how it ended.
+
+pub(super) mod mem;
+pub(super) mod process;
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::Duration;
+
+use event_listener::{Event, listener};
+
+use super::builder::ActorBuilder;
+use super::nursery::Shared;
+use super::wire::Wire;
+use crate::error::{Cancelled, Mark, Reason, RemoteError, ScopeId};
+use crate::task::cancellable;
+use crate::{Error, Result};
+
+/// One start of one actor.
+pub(super) struct Child {
+    path: String,
+    incarnation: u64,
+    grace: Duration,
+    nursery: Weak<Shared>,
+    /// Why somebody here has asked it to end, so that its end is no failure.
+    asked: OnceLock<Reason>,
+    reins: OnceLock<Box<dyn Reins>>,
+    wire: OnceLock<Arc<Wire>>,
+    state: Mutex<State>,
+    changed: Event,
+}
+
+#[derive(Default)]
+struct State {
+    ended: bool,
+    /// Why it could not be ended, if it could not.
+    stuck: Option<Error>,
+}
+
+/// What makes an actor end, by carrier.
+pub(super) trait Reins: Send + Sync {
+    fn pid(&self) -> u32;
+    fn cancel(&self, reason: Reason, grace: Duration);
+    fn kill(&self);
+}
+
+impl Child {
+    pub(super) fn new(builder: &ActorBuilder) -> Arc<Self> {
+        static STARTS: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self {
+            path: builder.path(),
+            incarnation: STARTS.fetch_add(1, Ordering::Relaxed),
+            grace: builder.grace,
+            nursery: Arc::downgrade(&builder.nursery),
+            asked: OnceLock::new(),
+            reins: OnceLock::new(),
+            wire: OnceLock::new(),
+            state: Mutex::default(),
+            changed: Event::new(),
+        })
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The process it runs in, 0 before there is one.
+    pub(super) fn pid(&self) -> u32 {
+        self.reins.get().map_or(0, |reins| reins.pid())
+    }
+
+    /// The connection to it; an actor that has been started has one.
+    pub(super) fn wire(&self) -> &Arc<Wire> {
+        self.wire.get().expect("a portal is only made when the connection is there")
+    }
+
+    /// What ends it is there. Whoever has asked before that, from another thread, did not find it.
+    fn rein(&self, reins: Box<dyn Reins>) {
+        let _ = self.reins.set(reins);
+        fence(Ordering::SeqCst);
+        if let Some(reason) = self.asked.get() {
+            self.cancel(reason.clone(), None);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.get().is_some()
+    }
+
+    /// What a dialog ends with that it did not answer before it ended as it was asked to; `None` if nobody asked.
+    fn unanswered(&self) -> Option<RemoteError> {
+        let reason = self.asked.get()?.clone();
+        let cancelled = Cancelled { mark: Mark { scope: ScopeId::fresh(), reason } };
+        Some(Error::from(cancelled).to_remote(&self.path, self.incarnation))
+    }
+
+    /// How long it may take to unwind.
+    pub(super) fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// Asks it to end within its grace, or within `limit` if that is less, with SIGTERM and SIGKILL to follow where there
+    /// is a process; returns at once.
+    pub(super) fn cancel(&self, reason: Reason, limit: Option<Duration>) {
+        let _ = self.asked.set(reason.clone());
+        fence(Ordering::SeqCst);
+        if let Some(reins) = self.reins.get() {
+            reins.cancel(reason, limit.map_or(self.grace, |limit| limit.min(self.grace)));
+        }
+    }
+
+    /// Ends it without asking; returns at once.
+    pub(super) fn kill(&self) {
+        let _ = self.asked.set(Reason::NurseryDropped);
+        fence(Ordering::SeqCst);
+        if let Some(reins) = self.reins.get() {
+            reins.kill();
+        }
+    }
+
+    /// It is gone, and reaped: tell the nursery, then whoever waits, so that who has waited can use its name again.
+    fn gone(self: &Arc<Self>, failure: Option<Error>, stuck: Option<Error>) {
+        if let Some(nursery) = self.nursery.upgrade() {
+            nursery.ended(self, failure);
+        }
+        {
+            let mut state = self.state();
+            state.ended = true;
+            state.stuck = stuck;
+        }
+        self.changed.notify(usize::MAX);
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// A cancel; that it could not be ended.
+    pub(super) async fn wait(&self) -> Result<()> {
+        loop {
+            listener!(self.changed => changed);
+            {
+                let mut state = self.state();
+                if state.ended {
+                    return state.stuck.take().map_or(Ok(()), Err);
+                }
+            }
+            cancellable(changed).await?;
+        }
+    }
+}

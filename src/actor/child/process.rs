@@ -1,0 +1,258 @@
+//! An actor in a process of its own.
+
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use event_listener::{Event, listener};
+
+use super::{Child, Reins};
+use crate::actor::builder::{ActorBuilder, StartFailed};
+use crate::actor::endpoint::Entry;
+use crate::actor::failure::Verdict;
+use crate::actor::process::{
+    self, ChildEvents, ChildHandle, Death, Launch, Outcome, Program, SpawnError, StartError, Times,
+};
+use crate::actor::wire::{Control, Lost, Setup, Wire};
+use crate::codec::Codec;
+use crate::error::{Reason, RemoteError};
+use crate::proto::connection::Role;
+use crate::proto::control::{ControlMessage, SpawnSpec};
+use crate::proto::handshake::{Agreed, Known};
+use crate::task::cancellable;
+use crate::{Error, Result};
+
+/// Starts the process and waits for its answer.
+pub(in crate::actor) async fn start(
+    builder: &ActorBuilder,
+    child: &Arc<Child>,
+    exposed: &[&'static Entry],
+) -> Result<()> {
+    let born = birth(builder, child, exposed);
+    if let Err(error) = born {
+        child.gone(None, None);
+        return Err(error);
+    }
+    let (ours, events, handle) = born?;
+    // Dropped or failed from here on, the process must not stay.
+    let unfinished = Unfinished { child: Some(child) };
+    let agreed = cancellable(events.answer()).await??;
+    let wire = connect(builder, child, &agreed, ours, handle)?;
+    events.connected(&wire);
+    unfinished.done();
+    Ok(())
+}
+
+struct Unfinished<'a> {
+    child: Option<&'a Arc<Child>>,
+}
+
+impl Unfinished<'_> {
+    fn done(mut self) {
+        self.child = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(child) = self.child {
+            child.kill();
+        }
+    }
+}
+
+type Born = (UnixStream, Arc<Events>, ChildHandle);
+
+fn birth(builder: &ActorBuilder, child: &Arc<Child>, exposed: &[&'static Entry]) -> Result<Born> {
+    let (ours, theirs) =
+        UnixStream::pair().map_err(|error| Error::from(error).context(format!("{}: its socket", child.path)))?;
+    let pid = Arc::new(AtomicU32::new(0));
+    let state = Mutex::default();
+    let events = Arc::new(Events { child: child.clone(), pid: pid.clone(), state, changed: Event::new() });
+    let launch = Launch {
+        program: Program::this(&child.path),
+        tree: crate::actor::root::tree_id().to_owned(),
+        spec: spec(builder, child, exposed),
+        known: Known { codecs: names(&builder.codecs), max_message: builder.max_message as u64 },
+        data: theirs.into(),
+        times: Times::default(),
+    };
+    let handle = process::start(launch, events.clone()).map_err(|error| not_started(child, error))?;
+    child.rein(Box::new(ProcessReins { handle: handle.clone(), pid }));
+    Ok((ours, events, handle))
+}
+
+/// A refusal before anything was started.
+fn not_started(child: &Child, error: StartError) -> Error {
+    match error {
+        StartError::Misuse(misuse) => misuse.into(),
+        other => StartFailed { path: child.path.clone(), text: other.to_string() }.into(),
+    }
+}
+
+fn spec(builder: &ActorBuilder, child: &Child, exposed: &[&'static Entry]) -> SpawnSpec {
+    let (host, host_config) = builder.host_by_name();
+    SpawnSpec {
+        path: child.path.clone(),
+        incarnation: child.incarnation,
+        host,
+        host_config,
+        exposed: exposed.iter().map(|entry| entry.name.to_owned()).collect(),
+        codecs: names(&builder.codecs),
+        grace_ms: u64::try_from(builder.grace.as_millis()).unwrap_or(u64::MAX),
+        ..SpawnSpec::default()
+    }
+}
+
+fn names(codecs: &[Codec]) -> Vec<String> {
+    codecs.iter().map(|codec| codec.name().to_owned()).collect()
+}
+
+fn connect(
+    builder: &ActorBuilder,
+    child: &Arc<Child>,
+    agreed: &Agreed,
+    socket: UnixStream,
+    handle: ChildHandle,
+) -> Result<Arc<Wire>> {
+    let me = &builder.nursery.me;
+    let codec = Codec::from_name(&agreed.codec).ok_or_else(|| StartFailed {
+        path: child.path.clone(),
+        text: format!("it chose the codec `{}`, which this side does not know", agreed.codec),
+    })?;
+    let setup = Setup {
+        role: Role::Parent,
+        here: me.clone(),
+        peer: child.path.clone(),
+        codec,
+        max_message: usize::try_from(agreed.max_message).unwrap_or(usize::MAX),
+        control: Some(Box::new(ControlOf(handle))),
+    };
+    let transport = me.reactor.serve(socket)?;
+    let wire = Wire::start(setup, transport)?;
+    let _ = child.wire.set(wire.clone());
+    Ok(wire)
+}
+
+/// It holds nothing that holds the child, which would then be kept for ever.
+struct ProcessReins {
+    handle: ChildHandle,
+    pid: Arc<AtomicU32>,
+}
+
+impl Reins for ProcessReins {
+    fn pid(&self) -> u32 {
+        self.pid.load(Ordering::Relaxed)
+    }
+
+    fn cancel(&self, reason: Reason, grace: Duration) {
+        self.handle.cancel(reason, grace);
+    }
+
+    fn kill(&self) {
+        self.handle.kill();
+    }
+}
+
+/// The control connection, as the wire's dialogs use it.
+struct ControlOf(ChildHandle);
+
+impl Control for ControlOf {
+    fn send(&self, message: ControlMessage) {
+        // A control message is small and of our own making; if the child is gone, its death says so.
+        let _ = self.0.send(&message);
+    }
+}
+
+/// What the control thread tells of the process.
+struct Events {
+    child: Arc<Child>,
+    /// The number of the process, once there is one.
+    pid: Arc<AtomicU32>,
+    state: Mutex<Birth>,
+    changed: Event,
+}
+
+#[derive(Default)]
+struct Birth {
+    answer: Option<Result<Agreed, StartFailed>>,
+    /// It has answered, so that from now on its end is a death and no failed start.
+    lives: bool,
+    /// What its dialogs end with, for a connection that is made only after the death.
+    verdict: Option<RemoteError>,
+}
+
+impl Events {
+    fn state(&self) -> MutexGuard<'_, Birth> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn say(&self, answer: Result<Agreed, StartFailed>) {
+        self.state().answer = Some(answer);
+        self.changed.notify(usize::MAX);
+    }
+
+    async fn answer(&self) -> Result<Agreed> {
+        loop {
+            listener!(self.changed => changed);
+            if let Some(answer) = self.state().answer.take() {
+                return Ok(answer?);
+            }
+            changed.await;
+        }
+    }
+
+    /// The wire is there; if the process died meanwhile, the wire has not heard of it.
+    fn connected(&self, wire: &Arc<Wire>) {
+        if let Some(verdict) = self.state().verdict.take() {
+            wire.lost(Lost::Died(Box::new(verdict)));
+        }
+    }
+
+    fn failed(&self, text: String) {
+        self.say(Err(StartFailed { path: self.child.path.clone(), text }));
+        self.child.gone(None, None);
+    }
+}
+
+impl ChildEvents for Events {
+    fn born(&self, pid: u32) {
+        self.pid.store(pid, Ordering::Relaxed);
+    }
+
+    fn ready(&self, agreed: Agreed) {
+        self.pid.store(agreed.peer, Ordering::Relaxed);
+        self.state().lives = true;
+        self.say(Ok(agreed));
+    }
+
+    fn control(&self, message: ControlMessage) {
+        if let Some(wire) = self.child.wire.get() {
+            wire.control(message);
+        }
+    }
+
+    fn not_started(self: Arc<Self>, error: SpawnError) {
+        self.failed(error.to_string());
+    }
+
+    fn ended(self: Arc<Self>, death: Death) {
+        if !self.state().lives {
+            return self.failed(death.to_string());
+        }
+        let wire = self.child.wire.get();
+        let dialogs = wire.map(|wire| wire.open_dialogs()).unwrap_or_default();
+        let verdict = Verdict::new(&death, self.child.incarnation, dialogs);
+        let as_asked = death.requested && death.outcome == Outcome::Exited(0);
+        let unanswered = self.child.unanswered().filter(|_| as_asked && !verdict.has_last_word());
+        self.state().verdict = Some(unanswered.unwrap_or_else(|| verdict.remote()));
+        if let Some(wire) = self.child.wire.get() {
+            self.connected(wire);
+        }
+        let stuck = matches!(death.outcome, Outcome::Unkillable { .. }).then(|| verdict.error());
+        // Not whether it has been asked by now: whoever heard of its death first has ended the rest already.
+        let failure = (!death.requested || verdict.has_last_word() || stuck.is_some()).then(|| verdict.error());
+        self.child.gone(failure, stuck);
+    }
+}

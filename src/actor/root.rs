@@ -1,0 +1,272 @@
+//! Where a program becomes the root of a tree, or one of its actors.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use super::ambient::{In, Me};
+use super::endpoint::{self, Entry};
+use super::nursery::ACTOR_GRACE;
+use super::process::{self, ChildRole, ParentEvents, ParentHandle};
+use super::serve::serve;
+use super::wire::{Control, Lost, Setup, Wire};
+use crate::codec::Codec;
+use crate::error::{Kind, Mark, Misuse, Reason};
+use crate::host::{self, Host, Reactor, Root, RootFuture, Smol};
+use crate::proto::connection::Role;
+use crate::proto::control::ControlMessage;
+use crate::proto::handshake::Known;
+use crate::task::{CancelScope, nursery};
+use crate::{Error, Result};
+
+/// Exit status of an actor that could not become one.
+const NO_ROLE: u8 = 70;
+/// How long an actor may take to hand over its last word.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// The name of this tree: random, told to every actor of it.
+pub(super) fn tree_id() -> &'static str {
+    tree().get_or_init(|| format!("{:016x}", RandomState::new().build_hasher().finish()))
+}
+
+fn tree() -> &'static OnceLock<String> {
+    static TREE: OnceLock<String> = OnceLock::new();
+    &TREE
+}
+
+/// The entry point that `#[pleach::main]` writes: an actor's life if this process was started as one, else the root's.
+pub fn main<T, F, Fut>(init: fn(), root: F) -> ExitCode
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
+    enter(init);
+    init();
+    match run(Smol::one_thread(), root) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Takes the entry point: if this process was started as an actor, it lives that actor's life and does not return.
+///
+/// `#[pleach::main]` calls it. A program that cannot use the attribute (a test harness of its own) calls it first thing
+/// in `main`, before any thread is started; without it no actor can be started.
+///
+/// `init` runs in every actor before its host: subscribers, panic hooks. In the root it does not run.
+///
+/// # Panics
+/// A panic of `init` ends the actor before its handshake, which fails its start.
+///
+/// ```no_run
+/// use pleach::host::Smol;
+/// use pleach::prelude::*;
+///
+/// #[pleach::endpoint]
+/// async fn double(n: u64) -> Result<u64> {
+///     Ok(2 * n)
+/// }
+///
+/// fn main() -> Result<()> {
+///     pleach::actor::enter(|| {});
+///     // Only the root comes here.
+///     let doubled = pleach::actor::run(Smol::one_thread(), || {
+///         actor_nursery(async |n| {
+///             let worker = n.actor("worker").expose(double).start().await?;
+///             let doubled = worker.run(double, (21,)).await?;
+///             n.cancel_actors("done");
+///             Ok(doubled)
+///         })
+///     })?;
+///     assert_eq!(doubled, 42);
+///     Ok(())
+/// }
+/// ```
+pub fn enter(init: fn()) {
+    let Some(role) = process::take_role(known()) else { return };
+    let status = match role {
+        Ok(role) => {
+            init();
+            live(role)
+        }
+        Err(error) => {
+            eprintln!("error: this process was started as an actor, but cannot become one: {error}");
+            NO_ROLE
+        }
+    };
+    std::process::exit(status.into());
+}
+
+fn known() -> Known {
+    let codecs = [Codec::MsgPack, Codec::Json].map(|codec| codec.name().to_owned());
+    Known { codecs: codecs.into(), max_message: u64::MAX }
+}
+
+/// Runs `root` as the root actor of a tree on this host, and gives its result. `#[pleach::main]` does this on smol.
+///
+/// # Errors
+/// What `root` failed with; that the host could not be set up; [`Misuse`], before anything is run, where the entry point
+/// was not taken (see [`enter`]).
+pub fn run<T, F, Fut>(host: impl Host, root: F) -> Result<T>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
+    process::require_entry("root")?;
+    let result = Arc::new(Mutex::new(None));
+    let slot = result.clone();
+    let body: Root = Box::new(move |reactor: Arc<dyn Reactor>| -> RootFuture {
+        Box::pin(async move {
+            let ended = with_services(Place::root(), reactor, |me| In::new(me, async move { root().await })).await;
+            *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(ended);
+        })
+    });
+    host.run(body).map_err(|error| Error::from(error).context(format!("the host `{}`", host.name())))?;
+    let ended = result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    ended.unwrap_or_else(|| Err(Misuse::new("the host ended before its root did").into()))
+}
+
+/// Where an actor stands, and how long it may take to unwind.
+struct Place {
+    path: String,
+    incarnation: u64,
+    grace: Duration,
+}
+
+impl Place {
+    fn root() -> Self {
+        Self { path: "root".to_owned(), incarnation: 1, grace: ACTOR_GRACE }
+    }
+}
+
+/// Runs an actor's root beside a nursery for the drivers of its connections, which outlive its cancellation.
+async fn with_services<T, F, Fut>(place: Place, reactor: Arc<dyn Reactor>, root: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(Arc<Me>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+{
+    nursery(async move |services| {
+        let Place { path, incarnation, grace } = place;
+        let me = Arc::new(Me { path, incarnation, grace, reactor, services: services.clone() });
+        // As a task beside the drivers, so that a wake of one of them does not poll the whole actor.
+        services.spawn(root(me))?.join().await
+    })
+    .await
+}
+
+/// The life of an actor, to its exit status.
+fn live(role: ChildRole) -> u8 {
+    let _ = tree().set(role.tree.clone());
+    let parent = role.parent.clone();
+    let ended = inhabit(role);
+    let status = u8::from(ended.is_err());
+    let last_word = ended.err().map(|(error, path, incarnation)| error.to_remote(&path, incarnation));
+    parent.bye(last_word, LAST_WORD);
+    status
+}
+
+fn inhabit(role: ChildRole) -> Result<(), (Error, String, u64)> {
+    let (path, incarnation) = (role.spec.path.clone(), role.spec.incarnation);
+    let named = |error: Error| (error, path.clone(), incarnation);
+    let host = host::make(&role.spec.host, &role.spec.host_config).ok_or_else(|| {
+        let known = host::names().join(", ");
+        let text = format!("{path}: no host `{}` in this program, it has {known}", role.spec.host);
+        named(Misuse::new(text).into())
+    })?;
+    let result = Arc::new(Mutex::new(Ok(())));
+    let slot = result.clone();
+    let body: Root = Box::new(move |reactor| {
+        Box::pin(async move {
+            let ended = actor(role, reactor).await;
+            *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = ended;
+        })
+    });
+    host.run(body).map_err(|error| named(Error::from(error).context(format!("the host `{}`", host.name()))))?;
+    let ended = std::mem::replace(&mut *result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), Ok(()));
+    ended.map_err(named)
+}
+
+/// An actor's root: the connection to its parent, and what is opened over it.
+async fn actor(role: ChildRole, reactor: Arc<dyn Reactor>) -> Result<()> {
+    let ChildRole { agreed, spec, data, parent, .. } = role;
+    let exposed: Vec<&'static Entry> = spec.exposed.iter().filter_map(|name| endpoint::by_name(name)).collect();
+    let grace = Duration::from_millis(spec.grace_ms);
+    let scope = CancelScope::new().with_grace(grace);
+    let codec = Codec::from_name(&agreed.codec)
+        .ok_or_else(|| Misuse::new(format!("{}: no codec `{}` in this program", spec.path, agreed.codec)))?;
+    let above = spec.path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
+    let place = Place { path: spec.path, incarnation: spec.incarnation, grace };
+    with_services(place, reactor, async move |me| {
+        let setup = Setup {
+            role: Role::Child,
+            here: me.clone(),
+            peer: above,
+            codec,
+            max_message: usize::try_from(agreed.max_message).unwrap_or(usize::MAX),
+            control: Some(Box::new(ToParent(parent.clone()))),
+        };
+        let transport = me.reactor.serve(UnixStream::from(data))?;
+        let wire = Wire::start(setup, transport)?;
+        parent.attach(Arc::new(FromParent { wire: wire.clone(), scope: scope.clone() }));
+        let ended = serve(&me, &wire, exposed, &scope).await;
+        // What the dialogs answered must be out before the process is.
+        wire.close();
+        wire.closed().await;
+        match (ended, scope.mark()) {
+            (Ok(()), Some(Mark { reason: Reason::Signal(number), .. })) => Err(signalled(number)),
+            (ended, _) => ended,
+        }
+    })
+    .await
+}
+
+/// The last word of an actor that nobody in the tree has ended: its parent would only see that it exited.
+fn signalled(number: i32) -> Error {
+    Error::msg(format!("it was ended by signal {number} from outside the tree")).with_kind(Kind::Died)
+}
+
+struct ToParent(ParentHandle);
+
+impl Control for ToParent {
+    fn send(&self, message: ControlMessage) {
+        // A message of our own making fits; if the parent is gone, so are we in a moment.
+        let _ = self.0.send(&message);
+    }
+}
+
+/// What the control thread brings from the parent.
+struct FromParent {
+    wire: Arc<Wire>,
+    scope: CancelScope,
+}
+
+impl ParentEvents for FromParent {
+    fn control(&self, message: ControlMessage) {
+        match message {
+            ControlMessage::CancelActor { reason, .. } => self.scope.request(reason),
+            ControlMessage::Bye { .. } => self.wire.lost(Lost::Closed),
+            other => self.wire.control(other),
+        }
+    }
+
+    fn terminate(&self) {
+        self.scope.request(Reason::Signal(15));
+    }
+}
+
+impl fmt::Debug for FromParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromParent").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,196 @@
+//! Moves the bytes of one connection: everything that is ready in one write, everything that has come in one read.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_lite::{AsyncRead, AsyncWrite};
+
+use super::{Lost, Wire, register};
+use crate::Result;
+use crate::error::RemoteError;
+use crate::task::clock::Alarm;
+use crate::transport::Transport;
+
+/// Read at once.
+const READ: usize = 64 * 1024;
+/// Gathered into one write.
+const WRITE: usize = 256 * 1024;
+/// Reads and writes before other tasks get a turn.
+const ROUNDS: u32 = 16;
+/// How long the last bytes of a dead peer, or the news of its death, may take.
+const DRAIN: Duration = Duration::from_millis(250);
+
+/// How the driver came to its end.
+enum End {
+    /// We closed it, and everything is written.
+    Closed,
+    /// The peer sends nothing more, or the transport broke, as it does when the peer dies with bytes unread. What is to be
+    /// said if its death does not explain it.
+    Gone(String),
+    /// The protocol broke, or the peer's death was reported and its bytes did not end in time.
+    Broken(String),
+}
+
+/// Drives the connection until it ends, then gives every open dialog its outcome.
+pub(super) async fn drive(wire: Arc<Wire>, transport: Box<dyn Transport>) -> Result<()> {
+    let mut driver = Driver { wire: &wire, transport, out: Vec::new(), written: 0, buffer: vec![0; READ], drain: None };
+    let end = poll_fn(|cx| driver.poll(cx)).await;
+    let verdict = match end {
+        End::Closed => wire.broken("this side has closed the connection".to_owned()),
+        End::Gone(message) => verdict(&wire, message).await,
+        End::Broken(message) => match take_lost(&wire) {
+            Some(error) => error,
+            None => wire.broken(message),
+        },
+    };
+    // The peer sees the end of the connection when it is dropped, not when this task is.
+    drop(driver);
+    wire.step(|state| state.proto.abort(verdict));
+    let acceptor = {
+        let mut state = wire.state();
+        state.over = true;
+        state.acceptor.take()
+    };
+    if let Some(acceptor) = acceptor {
+        acceptor.wake();
+    }
+    Ok(())
+}
+
+/// The connection has ended; the reason is known to whoever watches the process, now or in a moment.
+async fn verdict(wire: &Wire, otherwise: String) -> RemoteError {
+    let mut sleep = Alarm::after(DRAIN * 2);
+    let known = poll_fn(|cx| {
+        {
+            let mut state = wire.state();
+            if state.lost.is_some() || state.closing {
+                return Poll::Ready(());
+            }
+            register(&mut state.driver, cx);
+        }
+        sleep.poll(cx)
+    });
+    known.await;
+    take_lost(wire).unwrap_or_else(|| wire.broken(otherwise))
+}
+
+fn take_lost(wire: &Wire) -> Option<RemoteError> {
+    match wire.state().lost.take()? {
+        Lost::Died(error) => Some(*error),
+        Lost::Closed => Some(wire.broken(format!("{} has ended", wire.peer))),
+    }
+}
+
+/// What the driver saw at its last look.
+struct Turn {
+    /// There is more to write than was taken.
+    more: bool,
+    closing: bool,
+    lost: bool,
+}
+
+struct Driver<'a> {
+    wire: &'a Wire,
+    transport: Box<dyn Transport>,
+    out: Vec<u8>,
+    written: usize,
+    buffer: Vec<u8>,
+    /// Runs from the news of the peer's death.
+    drain: Option<Alarm>,
+}
+
+impl Driver<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..ROUNDS {
+            let turn = self.turn(cx);
+            if let Err(error) = self.poll_write(cx) {
+                return Poll::Ready(self.write_failed(&error));
+            }
+            let written = self.written == self.out.len();
+            if written && turn.closing && !turn.more {
+                return Poll::Ready(End::Closed);
+            }
+            match Pin::new(&mut self.transport).poll_read(cx, &mut self.buffer) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(self.eof()),
+                Poll::Ready(Ok(taken)) => {
+                    let bytes = &self.buffer[..taken];
+                    if let Err(error) = self.wire.step(|state| state.proto.receive(bytes)) {
+                        return Poll::Ready(End::Broken(format!("{} broke the protocol: {error}", self.wire.peer)));
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(self.broke(&error)),
+                Poll::Pending if written && turn.more => {}
+                Poll::Pending => return self.poll_drain(turn.lost, cx),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The one look at what is shared: registers for news, and takes what is to be written. Whatever comes after it
+    /// wakes the driver.
+    fn turn(&mut self, cx: &Context<'_>) -> Turn {
+        let mut state = self.wire.state();
+        register(&mut state.driver, cx);
+        if self.written == self.out.len() {
+            self.out.clear();
+            self.written = 0;
+            if state.proto.has_output() {
+                state.proto.transmit(&mut self.out, WRITE);
+            }
+        }
+        Turn { more: state.proto.has_output(), closing: state.closing, lost: state.lost.is_some() }
+    }
+
+    /// A dead peer's socket ends by itself, unless a helper of it holds the other end.
+    fn poll_drain(&mut self, lost: bool, cx: &mut Context<'_>) -> Poll<End> {
+        if !lost {
+            return Poll::Pending;
+        }
+        let drain = self.drain.get_or_insert_with(|| Alarm::after(DRAIN));
+        drain.poll(cx).map(|()| End::Broken(format!("{} is gone", self.wire.peer)))
+    }
+
+    /// Writes what was taken, as far as the transport has room.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
+        while self.written < self.out.len() {
+            match Pin::new(&mut self.transport).poll_write(cx, &self.out[self.written..]) {
+                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => self.written += written,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The peer reads no more: what it has written before may still be there to be read.
+    fn write_failed(&mut self, error: &std::io::Error) -> End {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        loop {
+            match Pin::new(&mut self.transport).poll_read(&mut cx, &mut self.buffer) {
+                Poll::Ready(Ok(0)) => return self.eof(),
+                Poll::Ready(Ok(taken)) => {
+                    let bytes = &self.buffer[..taken];
+                    if self.wire.step(|state| state.proto.receive(bytes)).is_err() {
+                        break;
+                    }
+                }
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+        }
+        self.broke(error)
+    }
+
+    fn eof(&self) -> End {
+        let how = if self.wire.state().said_bye { "has ended" } else { "has closed the connection without a word" };
+        End::Gone(format!("{} {how}", self.wire.peer))
+    }
+
+    fn broke(&self, error: &std::io::Error) -> End {
+        End::Gone(format!("the connection to {} broke: {error}", self.wire.peer))
+    }
+}

@@ -1,0 +1,197 @@
+//! The far end of a dialog with another actor.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Wire, register};
+use crate::Result;
+use crate::dialog::local::runtime_await;
+use crate::dialog::{FarEnd, TrySendError};
+use crate::error::{Closed, Misuse};
+use crate::proto::event::{DialogId, Received, SendError, Sent};
+use crate::task::{CancelScope, Wait};
+
+/// The bytes of the value being sent or received, in memory that is kept from one to the next.
+#[derive(Default)]
+pub(super) struct Scratch {
+    bytes: Vec<u8>,
+    /// They are the value of the send that is waiting: it is not encoded again at each attempt.
+    encoded: bool,
+}
+
+impl Scratch {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whatever was there is of no use any more.
+    pub(super) fn forget(&mut self) {
+        self.bytes.clear();
+        self.encoded = false;
+    }
+}
+
+pub(super) struct RemoteFar<First, In, Out> {
+    wire: Arc<Wire>,
+    id: DialogId,
+    scope: CancelScope,
+    wait: Wait,
+    scratch: Scratch,
+    types: PhantomData<fn(First, In) -> Out>,
+}
+
+impl<First, In, Out> RemoteFar<First, In, Out> {
+    pub(super) fn new(wire: Arc<Wire>, id: DialogId, scope: CancelScope) -> Self {
+        Self { wire, id, scope, wait: Wait::default(), scratch: Scratch::default(), types: PhantomData }
+    }
+}
+
+/// A refusal of the protocol, in the words of the runtime.
+pub(super) fn refused(error: SendError) -> crate::Error {
+    match error {
+        SendError::Refused(refused) => Misuse::new(refused.to_string()).into(),
+        SendError::Lost(remote) => (*remote).into(),
+        other => Misuse::new(other.to_string()).into(),
+    }
+}
+
+impl<First, In, Out> FarEnd<First, In, Out> for RemoteFar<First, In, Out>
+where
+    First: Serialize + Send,
+    In: DeserializeOwned + Send,
+    Out: Serialize + Send,
+{
+    fn started(&mut self, first: First) -> Result<()> {
+        self.scratch.forget();
+        self.wire.encode(&first, &mut self.scratch.bytes)?;
+        let started = self.wire.step(|state| state.proto.started(self.id, &self.scratch.bytes));
+        started.map_err(|error| refused(error).context(self.wire.name_of(self.id)))
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
+        runtime_await!(self.wait, cx);
+        let Some(received) = self.wire.poll_item(self.id, &mut self.scratch, cx) else {
+            self.wait.park(cx);
+            return Poll::Pending;
+        };
+        self.wait.done();
+        Poll::Ready(match received {
+            Received::Item(()) => self.wire.decode(self.scratch.bytes()).map(Some),
+            Received::End => Ok(None),
+            Received::Empty | Received::Failed => Err(Closed.into()),
+        })
+    }
+
+    fn begin_send(&mut self) {
+        self.scratch.forget();
+    }
+
+    fn try_send(&mut self, value: Out) -> Result<(), TrySendError<Out>> {
+        self.wire.try_put(self.id, value, &mut self.scratch)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>> {
+        runtime_await!(self.wait, cx);
+        let sent = self.wire.poll_put(self.id, value, &mut self.scratch, cx);
+        match sent {
+            Poll::Ready(result) => {
+                self.wait.done();
+                Poll::Ready(result.map_err(|error| error.context(self.wire.name_of(self.id))))
+            }
+            Poll::Pending => {
+                self.wait.park(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // First of all the strand has to count as told, or it would be dropped at its next foreign await.
+        match self.wait.check(cx) {
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            Poll::Ready(Ok(())) if self.scope.mark().is_some() => return Poll::Ready(()),
+            Poll::Ready(Ok(())) => self.wait.park(cx),
+            Poll::Pending => {}
+        }
+        Poll::Pending
+    }
+}
+
+impl Wire {
+    /// Takes the next item's bytes into `scratch`, or registers and gives `None`.
+    pub(super) fn poll_item(&self, id: DialogId, scratch: &mut Scratch, cx: &Context<'_>) -> Option<Received<()>> {
+        self.step(|state| {
+            scratch.forget();
+            let received = state.proto.recv(id, &mut scratch.bytes);
+            if received == Received::Empty {
+                if let Some(waiting) = state.waiting.get_mut(&id) {
+                    register(&mut waiting.reader, cx);
+                }
+                return None;
+            }
+            Some(received)
+        })
+    }
+
+    /// Encodes the value, outside the lock, and sends it if there is credit.
+    pub(super) fn try_put<T: Serialize>(
+        &self,
+        id: DialogId,
+        value: T,
+        scratch: &mut Scratch,
+    ) -> Result<(), TrySendError<T>> {
+        scratch.forget();
+        if let Err(error) = self.encode(&value, &mut scratch.bytes) {
+            return Err(TrySendError::Refused(value, error));
+        }
+        match self.step(|state| state.proto.send(id, &scratch.bytes)) {
+            Ok(Sent::Queued) => Ok(()),
+            Ok(Sent::NoCredit) => Err(TrySendError::Full(value)),
+            Err(error) => Err(TrySendError::Refused(value, refused(error).context(self.name_of(id)))),
+        }
+    }
+
+    /// Encodes the value, outside the lock, and sends it, or registers.
+    ///
+    /// The value is taken when it has been accepted or can never be.
+    pub(super) fn poll_put<T: Serialize>(
+        &self,
+        id: DialogId,
+        value: &mut Option<T>,
+        scratch: &mut Scratch,
+        cx: &Context<'_>,
+    ) -> Poll<Result<()>> {
+        let wanted = value.as_ref().expect("a send is not polled after it has completed");
+        if !scratch.encoded {
+            if let Err(error) = self.encode(wanted, &mut scratch.bytes) {
+                *value = None;
+                return Poll::Ready(Err(error));
+            }
+            scratch.encoded = true;
+        }
+        let sent = self.step(|state| {
+            let sent = state.proto.send(id, &scratch.bytes);
+            if matches!(sent, Ok(Sent::NoCredit))
+                && let Some(waiting) = state.waiting.get_mut(&id)
+            {
+                register(&mut waiting.writer, cx);
+            }
+            sent
+        });
+        match sent {
+            Ok(Sent::NoCredit) => Poll::Pending,
+            Ok(Sent::Queued) => {
+                *value = None;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                *value = None;
+                Poll::Ready(Err(refused(error)))
+            }
+        }
+    }
+}

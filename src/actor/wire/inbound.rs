@@ -1,0 +1,196 @@
+//! A dialog that the peer has opened: finds the endpoint, runs it, says how it ended.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::far::{RemoteFar, refused};
+use super::{Waiting, Wire};
+use crate::actor::endpoint::{self, Entry};
+use crate::dialog::Far;
+use crate::error::{Cancelled, Closed, Kind, Mark, Misuse, Reason, ScopeId};
+use crate::proto::event::DialogId;
+use crate::proto::start::Start;
+use crate::task::CancelScope;
+use crate::{Error, Result};
+
+/// A dialog that a peer has opened with this actor.
+pub struct Inbound {
+    wire: Arc<Wire>,
+    id: DialogId,
+    endpoint: String,
+    signature: u64,
+    version: u32,
+    args: Vec<u8>,
+    scope: CancelScope,
+}
+
+impl Inbound {
+    /// Takes the dialog in; `None` if there is nobody any more who wants it run, or its start cannot be read.
+    pub(super) fn new(wire: Arc<Wire>, id: DialogId) -> Option<Self> {
+        let scope = CancelScope::new().with_grace(wire.here.grace);
+        let mut bytes = Vec::new();
+        wire.step(|state| state.proto.take_start(id, &mut bytes))?;
+        let Ok(start) = Start::decode(&bytes) else {
+            wire.step(|state| state.proto.forget(id));
+            return None;
+        };
+        let endpoint = start.endpoint.to_owned();
+        let waiting = Waiting { endpoint: endpoint.clone(), scope: Some(scope.clone()), ..Waiting::default() };
+        let cancel = wire.step(|state| {
+            state.waiting.insert(id, waiting);
+            state.proto.take_cancel(id)
+        });
+        if let Some(reason) = cancel {
+            scope.request(reason);
+        }
+        let (signature, version, args) = (start.signature, start.version, start.args.to_vec());
+        Some(Self { wire, id, endpoint, signature, version, args, scope })
+    }
+
+    /// Runs the endpoint, if it is exposed and is the one the peer means, and tells the peer how it ended.
+    ///
+    /// The peer gets an answer also if the future is dropped before it was ever polled.
+    pub(in crate::actor) fn serve(self, exposed: Arc<[&'static Entry]>) -> impl Future<Output = Result<()>> + Send {
+        let mut answer = Answer { wire: self.wire.clone(), id: self.id, scope: self.scope.clone(), given: false };
+        async move {
+            let outcome = match self.find(&exposed) {
+                Ok(entry) => {
+                    let scope = self.scope.clone();
+                    scope.run((entry.serve)(self)).await
+                }
+                Err(error) => Err(error),
+            };
+            answer.give(outcome);
+            Ok(())
+        }
+    }
+
+    fn find(&self, exposed: &[&'static Entry]) -> Result<&'static Entry> {
+        let (here, name) = (&self.wire.here.path, &self.endpoint);
+        let Some(entry) = exposed.iter().find(|entry| entry.name == name) else {
+            // The same answer for what is forbidden and what does not exist, so that nothing can be probed.
+            let function = name.rsplit("::").next().unwrap_or(name);
+            let text = format!(
+                "endpoint `{name}` is not exposed by {here}: add `.expose({function})` where {here} is started"
+            );
+            return Err(Misuse::new(text).into());
+        };
+        let checked = self.version != 0;
+        if checked && self.version != entry.version {
+            let text = format!(
+                "endpoint `{name}` of {here} has version {}, the caller was built against version {}: \
+                 build both from the same source",
+                entry.version, self.version
+            );
+            return Err(Misuse::new(text).into());
+        }
+        if checked && self.signature != entry.hash {
+            let text = format!(
+                "endpoint `{name}` of {here} is `{}`, the caller was built against another signature: \
+                 build both from the same source, or give the new one another name",
+                entry.signature
+            );
+            return Err(Misuse::new(text).into());
+        }
+        Ok(endpoint::by_name(name).unwrap_or(entry))
+    }
+
+    /// The arguments, as a tuple.
+    ///
+    /// # Errors
+    /// [`Misuse`] if they are of other types.
+    #[doc(hidden)]
+    pub fn arguments<A: DeserializeOwned>(&self) -> Result<A> {
+        self.wire.codec.decode(&self.args).map_err(|error| {
+            let (here, name) = (&self.wire.here.path, &self.endpoint);
+            let takes = endpoint::by_name(name).map_or("", |entry| entry.signature);
+            let text = format!(
+                "the arguments for endpoint `{name}` of {here} are of another type: it is `{takes}`; {error}; \
+                 pass a tuple of just these types"
+            );
+            Misuse::new(text).into()
+        })
+    }
+
+    /// The far end of this dialog.
+    #[doc(hidden)]
+    pub fn far<First, In, Out>(&self) -> Far<First, In, Out>
+    where
+        First: Serialize + Send + 'static,
+        In: DeserializeOwned + Send + 'static,
+        Out: Serialize + Send + 'static,
+    {
+        Far::new(RemoteFar::new(self.wire.clone(), self.id, self.scope.clone()))
+    }
+
+    /// A result as the peer wants it.
+    ///
+    /// # Errors
+    /// If the codec cannot carry it.
+    #[doc(hidden)]
+    pub fn encode<R: Serialize>(&self, result: &R) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.wire.encode(result, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// Gives the dialog its one outcome, also when the task that runs it is dropped.
+struct Answer {
+    wire: Arc<Wire>,
+    id: DialogId,
+    scope: CancelScope,
+    given: bool,
+}
+
+impl Answer {
+    fn give(&mut self, outcome: Result<Option<Vec<u8>>>) {
+        self.given = true;
+        let error = match outcome {
+            Ok(Some(bytes)) => match self.wire.step(|state| state.proto.finish(self.id, Ok(&bytes))) {
+                Ok(()) => return self.forget(),
+                Err(error) => refused(error).context(format!("the result of {}", self.wire.name_of(self.id))),
+            },
+            Ok(None) => Cancelled { mark: self.mark() }.into(),
+            Err(error) => error,
+        };
+        let remote = error.to_remote(&self.wire.here.path, self.wire.here.incarnation);
+        // Refused only if the peer is gone, and then nobody waits for it.
+        let _ = self.wire.step(|state| state.proto.finish(self.id, Err(&remote)));
+        self.forget();
+    }
+
+    fn mark(&self) -> Mark {
+        self.scope.mark().unwrap_or_else(|| Mark { scope: ScopeId::fresh(), reason: Reason::Shutdown })
+    }
+
+    fn forget(&self) {
+        let (waiting, acceptor) = self.wire.step(|state| {
+            state.proto.forget(self.id);
+            (state.waiting.remove(&self.id), state.acceptor.take())
+        });
+        drop(waiting);
+        if let Some(acceptor) = acceptor {
+            acceptor.wake();
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.given {
+            let cut = Error::from(Closed).context("the task was dropped before it ended").with_kind(Kind::Cancelled);
+            self.give(Err(cut));
+        }
+    }
+}

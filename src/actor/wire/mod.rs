@@ -1,0 +1,388 @@
+//! A connection to one peer: the protocol, who waits for what in it, and its driver.
+//!
+//! This is the one place where `proto` and `transport` meet. Tasks call the state machine under a short lock and wake
+//! the [`driver`]; the driver moves bytes and wakes the tasks that its events name. No lock is held while a waker, a
+//! user's `Serialize` or a user's `Drop` runs.
+
+mod driver;
+mod far;
+mod inbound;
+mod near;
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::hash::BuildHasherDefault;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+pub use inbound::Inbound;
+pub(super) use near::{RemoteOpener, call};
+
+use super::ambient::Me;
+use crate::codec::Codec;
+use crate::error::{Closed, Kind, Reason, RemoteError};
+use crate::proto::connection::{Connection, Limits, Role};
+use crate::proto::control::ControlMessage;
+use crate::proto::entry::IdHasher;
+use crate::proto::event::{ControlFrame, ControlVerb, DialogId, EventKind};
+use crate::task::{CancelScope, Wait};
+use crate::transport::Transport;
+use crate::{Error, Result};
+
+/// Sends control frames past the data, where there is a control connection.
+pub(super) trait Control: Send + Sync {
+    fn send(&self, message: ControlMessage);
+}
+
+/// What a connection is to be.
+pub(super) struct Setup {
+    pub(super) role: Role,
+    pub(super) here: Arc<Me>,
+    pub(super) peer: String,
+    pub(super) codec: Codec,
+    pub(super) max_message: usize,
+    pub(super) control: Option<Box<dyn Control>>,
+}
+
+/// Why there will be no more bytes.
+pub(super) enum Lost {
+    /// The peer's process is gone, and this is what all its dialogs end with.
+    Died(Box<RemoteError>),
+    /// The peer ended as it should.
+    Closed,
+}
+
+/// A connection to one peer.
+pub(crate) struct Wire {
+    state: Mutex<State>,
+    here: Arc<Me>,
+    peer: String,
+    codec: Codec,
+    control: Option<Box<dyn Control>>,
+}
+
+struct State {
+    proto: Connection,
+    waiting: HashMap<DialogId, Waiting, BuildHasherDefault<IdHasher>>,
+    incoming: VecDeque<DialogId>,
+    /// Why no more dialogs of the peer are taken in.
+    refusal: Option<Reason>,
+    acceptor: Option<Waker>,
+    driver: Option<Waker>,
+    /// What the death of the peer was, once it is known.
+    lost: Option<Lost>,
+    /// The driver has ended: nothing will be read or written any more.
+    over: bool,
+    closing: bool,
+    /// The peer has said that it sends nothing more.
+    said_bye: bool,
+}
+
+/// Who waits in one dialog, and what a cancel of it cancels.
+#[derive(Default)]
+struct Waiting {
+    endpoint: String,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    opener: Option<Waker>,
+    scope: Option<CancelScope>,
+    /// The outcome is there to be taken.
+    ended: bool,
+}
+
+/// What to do once the lock is released. A step mostly wakes one task, so the first waker needs no allocation.
+#[derive(Default)]
+struct After {
+    waker: Option<Waker>,
+    wakers: Vec<Waker>,
+    cancels: Vec<(CancelScope, Reason)>,
+    control: Vec<ControlMessage>,
+}
+
+impl Wire {
+    /// Starts the connection's driver beside the actor's tasks.
+    ///
+    /// # Errors
+    /// If the actor is ending.
+    pub(super) fn start(setup: Setup, transport: Box<dyn Transport>) -> Result<Arc<Self>> {
+        let limits =
+            Limits { max_message: setup.max_message, separate_control: setup.control.is_some(), ..Limits::default() };
+        let mut proto = Connection::new(setup.role, limits);
+        proto.set_actor(&setup.here.path, setup.here.incarnation);
+        let state = State {
+            proto,
+            waiting: HashMap::default(),
+            incoming: VecDeque::new(),
+            refusal: None,
+            acceptor: None,
+            driver: None,
+            lost: None,
+            over: false,
+            closing: false,
+            said_bye: false,
+        };
+        let services = setup.here.services.clone();
+        let wire = Arc::new(Self {
+            state: Mutex::new(state),
+            here: setup.here,
+            peer: setup.peer,
+            codec: setup.codec,
+            control: setup.control,
+        });
+        services.spawn(driver::drive(wire.clone(), transport))?;
+        Ok(wire)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// One step of the state machine: taken under the lock, its consequences drawn when it is released.
+    fn step<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
+        let mut after = After::default();
+        let (result, driver) = {
+            let mut state = self.state();
+            let result = step(&mut state);
+            state.dispatch(&mut after);
+            after.control = state.take_control();
+            let driver = if state.proto.has_output() || state.closing { state.driver.take() } else { None };
+            (result, driver)
+        };
+        self.send_control(after.control);
+        for (scope, reason) in after.cancels {
+            scope.request(reason);
+        }
+        if let Some(waker) = after.waker {
+            waker.wake();
+        }
+        after.wakers.into_iter().for_each(Waker::wake);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+
+    fn send_control(&self, messages: Vec<ControlMessage>) {
+        if let Some(control) = &self.control {
+            messages.into_iter().for_each(|message| control.send(message));
+        }
+    }
+
+    /// A frame has come on the control connection.
+    pub(super) fn control(&self, message: ControlMessage) {
+        let taken = self.step(|state| match message {
+            ControlMessage::Cancel { dialog, reason } => state.proto.on_cancel(dialog, reason),
+            ControlMessage::CancelAck { dialog } => state.proto.on_cancel_ack(dialog),
+            _ => Ok(()),
+        });
+        if let Err(error) = taken {
+            let text = format!("{} broke the protocol: {error}", self.peer);
+            self.lost(Lost::Died(Box::new(self.broken(text))));
+        }
+    }
+
+    /// The peer is gone; what it sent before is still read.
+    pub(super) fn lost(&self, lost: Lost) {
+        {
+            let mut state = self.state();
+            if state.over || state.lost.is_some() {
+                return;
+            }
+            state.lost = Some(lost);
+        }
+        self.wake_driver();
+    }
+
+    /// Cancels every dialog that the peer has open here, and answers those to come as cancelled.
+    pub(super) fn end_inbound(&self, reason: &Reason) {
+        let scopes: Vec<_> = self.step(|state| {
+            state.refusal = Some(reason.clone());
+            std::mem::take(&mut state.incoming).into_iter().for_each(|id| state.proto.refuse(id, reason));
+            state.waiting.values().filter_map(|waiting| waiting.scope.clone()).collect()
+        });
+        scopes.iter().for_each(|scope| scope.request(reason.clone()));
+    }
+
+    /// Waits until no dialog that the peer opened is running. Not a runtime await: the actor is ending.
+    pub(super) async fn inbound_ended(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if state.waiting.values().all(|waiting| waiting.scope.is_none()) {
+                return Poll::Ready(());
+            }
+            state.acceptor = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Everything queued is written, then the driver ends.
+    pub(super) fn close(&self) {
+        self.step(|state| {
+            state.closing = true;
+            state.proto.bye();
+        });
+    }
+
+    /// Waits until the driver has ended. Not a runtime await: it is used while everything is cancelled.
+    pub(super) async fn closed(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if state.over {
+                return Poll::Ready(());
+            }
+            state.acceptor = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn wake_driver(&self) {
+        let driver = self.state().driver.take();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// The endpoints of the dialogs that are open to the peer.
+    pub(super) fn open_dialogs(&self) -> Vec<String> {
+        let state = self.state();
+        let mut names: Vec<_> = state.waiting.values().map(|waiting| waiting.endpoint.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// What a dialog is called in errors.
+    fn name_of(&self, id: DialogId) -> String {
+        let state = self.state();
+        state
+            .waiting
+            .get(&id)
+            .map_or_else(|| "a dialog that has ended".into(), |waiting| format!("`{}`", waiting.endpoint))
+    }
+
+    /// The next dialog that the peer opens.
+    ///
+    /// # Errors
+    /// A cancel; [`Closed`] when the connection is over.
+    pub(super) async fn incoming(self: &Arc<Self>) -> Result<Inbound> {
+        let mut wait = Wait::default();
+        loop {
+            let id = poll_fn(|cx| self.poll_incoming(cx, &mut wait)).await?;
+            if let Some(inbound) = Inbound::new(self.clone(), id) {
+                return Ok(inbound);
+            }
+        }
+    }
+
+    fn poll_incoming(&self, cx: &mut Context<'_>, wait: &mut Wait) -> Poll<Result<DialogId>> {
+        crate::dialog::local::runtime_await!(wait, cx);
+        let mut state = self.state();
+        if let Some(id) = state.incoming.pop_front() {
+            return Poll::Ready(Ok(id));
+        }
+        if state.over {
+            return Poll::Ready(Err(Closed.into()));
+        }
+        state.acceptor = Some(cx.waker().clone());
+        drop(state);
+        wait.park(cx);
+        Poll::Pending
+    }
+
+    fn decode<T: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
+        self.codec.decode(bytes).map_err(|error| Error::from(error).context(format!("from {}", self.peer)))
+    }
+
+    fn encode<T: serde::Serialize>(&self, value: &T, bytes: &mut Vec<u8>) -> Result<()> {
+        self.codec.encode(value, bytes).map_err(|error| Error::from(error).context(format!("to {}", self.peer)))
+    }
+
+    /// What dialogs end with when the connection breaks and the peer's death does not explain it.
+    fn broken(&self, message: String) -> RemoteError {
+        RemoteError {
+            id: crate::error::FailureId::fresh(),
+            kind: Kind::Died,
+            actor: self.peer.clone(),
+            incarnation: 0,
+            location: None,
+            relay: Vec::new(),
+            type_name: "pleach::actor::ConnectionLost".to_owned(),
+            message,
+            chain: Vec::new(),
+            mark: None,
+        }
+    }
+}
+
+impl State {
+    fn take_control(&mut self) -> Vec<ControlMessage> {
+        if !self.proto.has_control() {
+            return Vec::new();
+        }
+        let mut frames = Vec::new();
+        self.proto.transmit_control(&mut frames);
+        let message = |frame: ControlFrame| match frame.verb {
+            ControlVerb::Cancel(reason) => ControlMessage::Cancel { dialog: frame.id, reason },
+            ControlVerb::CancelAck => ControlMessage::CancelAck { dialog: frame.id },
+        };
+        frames.into_iter().map(message).collect()
+    }
+
+    /// Turns the protocol's events into wakers and cancels.
+    fn dispatch(&mut self, after: &mut After) {
+        while let Some(event) = self.proto.next_event() {
+            if event.kind == EventKind::Incoming {
+                if let Some(reason) = &self.refusal {
+                    self.proto.refuse(event.id, reason);
+                    continue;
+                }
+                self.incoming.push_back(event.id);
+                after.wake(self.acceptor.take());
+                continue;
+            }
+            self.said_bye |= event.kind == EventKind::Bye;
+            let Some(waiting) = self.waiting.get_mut(&event.id) else { continue };
+            match event.kind {
+                EventKind::Readable | EventKind::Stopped => after.wake(waiting.reader.take()),
+                EventKind::Writable => after.wake(waiting.writer.take()),
+                EventKind::Started => after.wake(waiting.opener.take()),
+                EventKind::Outcome => {
+                    waiting.ended = true;
+                    waiting.all().into_iter().for_each(|waker| after.wake(waker));
+                }
+                EventKind::CancelRequested => {
+                    if let Some(scope) = &waiting.scope
+                        && let Some(reason) = self.proto.take_cancel(event.id)
+                    {
+                        after.cancels.push((scope.clone(), reason));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl After {
+    fn wake(&mut self, waker: Option<Waker>) {
+        match &self.waker {
+            None => self.waker = waker,
+            Some(_) => self.wakers.extend(waker),
+        }
+    }
+}
+
+impl Waiting {
+    fn all(&mut self) -> [Option<Waker>; 3] {
+        [self.reader.take(), self.writer.take(), self.opener.take()]
+    }
+}
+
+/// Keeps a waker, replacing one of another task.
+fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        other => *other = Some(cx.waker().clone()),
+    }
+}

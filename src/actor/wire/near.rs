@@ -1,0 +1,426 @@
+//! The opener's end of a dialog with another actor.
+
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::far::Scratch;
+use super::{Waiting, Wire, register};
+use crate::actor::endpoint::Target;
+use crate::dialog::local::{far_failed, runtime_await};
+use crate::dialog::{FarReturned, Near, NearEnd, NeverStarted, Opener, Stuck, TrySendError};
+use crate::error::{Closed, Kind, Misuse, Reason, RemoteError};
+use crate::proto::event::{DialogId, OpenError, Outcome, Received};
+use crate::proto::start::Start;
+use crate::task::clock::Alarm;
+use crate::task::{Wait, entrust_or, remaining_grace, shield};
+use crate::{Error, Result};
+
+/// A dialog of ours with the peer, from its start to its outcome; forgotten when the last end is dropped.
+struct Open {
+    wire: Arc<Wire>,
+    id: DialogId,
+    endpoint: String,
+}
+
+impl Open {
+    fn start<A: Serialize>(wire: &Arc<Wire>, target: &Target, arguments: &A, call: bool) -> Result<Self> {
+        let mut bytes = Vec::new();
+        let start = Start {
+            endpoint: &target.name,
+            signature: target.hash,
+            version: target.version,
+            remaining_ms: None,
+            args: &[],
+        };
+        start.encode_head(&mut bytes).map_err(|error| Misuse::new(error.to_string()))?;
+        wire.encode(arguments, &mut bytes)?;
+        let waiting = Waiting { endpoint: target.name.clone(), ..Waiting::default() };
+        let opened = wire.step(|state| {
+            let id = state.proto.open(&bytes, call)?;
+            state.waiting.insert(id, waiting);
+            Ok(id)
+        });
+        let endpoint = target.name.clone();
+        match opened {
+            Ok(id) => Ok(Self { wire: wire.clone(), id, endpoint }),
+            Err(OpenError::Lost(remote)) if remote.kind == Kind::Cancelled => Err(gone(wire, &endpoint, &remote)),
+            Err(OpenError::Lost(remote)) => Err((*remote).into()),
+            Err(error) => Err(Misuse::new(format!("`{endpoint}` of {}: {error}", wire.peer)).into()),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("`{}` of {}", self.endpoint, self.wire.peer)
+    }
+
+    fn stuck(&self, after: Duration) -> Stuck {
+        Stuck { who: self.name(), after, actor: Some(self.wire.peer.clone()) }
+    }
+
+    /// Takes the outcome: the result's bytes, or the failure.
+    fn take_outcome(&self) -> Option<Result<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        let outcome = self.wire.step(|state| state.proto.take_outcome(self.id, &mut bytes))?;
+        Some(match outcome {
+            Outcome::Return => Ok(bytes),
+            Outcome::Error(remote) => Err((*remote).into()),
+            Outcome::NeverStarted => Err(NeverStarted { who: self.name() }.into()),
+        })
+    }
+
+    fn cancel(&self, reason: &Reason) {
+        self.wire.step(|state| state.proto.cancel(self.id, reason));
+    }
+}
+
+/// A call to an actor that was ended as it was asked to: nothing was cancelled here, so it must not look like that.
+fn gone(wire: &Wire, endpoint: &str, why: &RemoteError) -> Error {
+    let (peer, why) = (&wire.peer, why.mark.as_ref().map_or_else(String::new, |mark| format!(": {}", mark.reason)));
+    Misuse::new(format!("`{endpoint}` of {peer} was called after that actor had been cancelled{why}")).into()
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let waiting = self.wire.step(|state| {
+            state.proto.forget(self.id);
+            state.waiting.remove(&self.id)
+        });
+        drop(waiting);
+    }
+}
+
+/// The opener's control of a dialog with another actor.
+pub(in crate::actor) struct RemoteOpener<First, R> {
+    shared: Arc<Shared>,
+    types: PhantomData<fn() -> (First, R)>,
+}
+
+/// The dialog, and its outcome from when it is known until it is taken.
+struct Shared {
+    open: Open,
+    outcome: std::sync::Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    outcome: Option<Result<Vec<u8>>>,
+    ended: bool,
+    failed: bool,
+    /// The opener has left: whoever carried the near end out of the body waits for nothing.
+    over: bool,
+}
+
+impl Shared {
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.outcome.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Whether it has ended, and whether it failed.
+    fn look(&self) -> Option<bool> {
+        let mut seen = self.seen();
+        if !seen.ended
+            && let Some(outcome) = self.open.take_outcome()
+        {
+            seen.ended = true;
+            seen.failed = outcome.is_err();
+            seen.outcome = Some(outcome);
+        }
+        seen.ended.then_some(seen.failed)
+    }
+
+    /// Registers for the outcome; `true` if it is there.
+    fn register(&self, slot: impl FnOnce(&mut Waiting) -> &mut Option<std::task::Waker>, cx: &Context<'_>) -> bool {
+        let mut state = self.open.wire.state();
+        state.waiting.get_mut(&self.open.id).is_none_or(|waiting| {
+            register(slot(waiting), cx);
+            waiting.ended
+        })
+    }
+
+    /// As `look`, but registers the opener's waker first, so that no outcome slips between.
+    fn poll_ended(&self, cx: &Context<'_>) -> Poll<bool> {
+        if !self.register(|waiting| &mut waiting.opener, cx) {
+            return Poll::Pending;
+        }
+        self.look().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<First, R> RemoteOpener<First, R>
+where
+    First: DeserializeOwned + Send + 'static,
+    R: DeserializeOwned + Send + 'static,
+{
+    /// Opens the dialog.
+    ///
+    /// # Errors
+    /// Arguments that the codec cannot carry or that are over the limit; too many open dialogs; a peer that is gone.
+    pub(in crate::actor) fn open<A: Serialize>(wire: &Arc<Wire>, target: &Target, arguments: &A) -> Result<Self> {
+        let open = Open::start(wire, target, arguments, false)?;
+        Ok(Self { shared: Arc::new(Shared { open, outcome: std::sync::Mutex::default() }), types: PhantomData })
+    }
+
+    /// The end for the opener's body.
+    pub(in crate::actor) fn near<In, Out>(&self) -> Near<In, Out, R>
+    where
+        In: Serialize + Send + 'static,
+        Out: DeserializeOwned + Send + 'static,
+    {
+        Near::new(RemoteNear {
+            shared: self.shared.clone(),
+            wait: Wait::default(),
+            scratch: Scratch::default(),
+            types: PhantomData,
+        })
+    }
+}
+
+impl<First, R> Opener<First> for RemoteOpener<First, R>
+where
+    First: DeserializeOwned + Send + 'static,
+    R: DeserializeOwned + Send + 'static,
+{
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<First>>> {
+        self.shared.register(|waiting| &mut waiting.opener, cx);
+        let open = &self.shared.open;
+        let mut bytes = Vec::new();
+        if open.wire.step(|state| state.proto.take_started(open.id, &mut bytes)) {
+            return Poll::Ready(Some(open.wire.decode(&bytes)));
+        }
+        match self.shared.look() {
+            Some(_) => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.shared.poll_ended(cx)
+    }
+
+    fn take_failure(&mut self) -> Option<Error> {
+        let mut seen = self.shared.seen();
+        if !seen.failed {
+            return None;
+        }
+        seen.outcome.take()?.err()
+    }
+
+    fn stop(&mut self) {
+        let open = &self.shared.open;
+        // Refused if the stream was never opened or has ended, and then there is nothing to stop.
+        let _ = open.wire.step(|state| state.proto.stop(open.id));
+    }
+
+    fn cancel(&mut self, reason: Reason) {
+        self.shared.open.cancel(&reason);
+    }
+
+    fn name(&self) -> String {
+        self.shared.open.name()
+    }
+
+    fn actor(&self) -> Option<String> {
+        Some(self.shared.open.wire.peer.clone())
+    }
+}
+
+impl<First, R> Drop for RemoteOpener<First, R> {
+    fn drop(&mut self) {
+        self.shared.seen().over = true;
+        let open = &self.shared.open;
+        let wakers = open.wire.state().waiting.get_mut(&open.id).map(Waiting::all);
+        wakers.into_iter().flatten().flatten().for_each(std::task::Waker::wake);
+    }
+}
+
+struct RemoteNear<In, Out, R> {
+    shared: Arc<Shared>,
+    wait: Wait,
+    scratch: Scratch,
+    types: PhantomData<fn(In) -> (Out, R)>,
+}
+
+impl<In, Out, R> RemoteNear<In, Out, R> {
+    /// Waits, registered with the dialog, unless nothing can come any more.
+    fn park<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        if self.shared.seen().over {
+            return Poll::Ready(Err(Closed.into()));
+        }
+        self.wait.park(cx);
+        Poll::Pending
+    }
+
+    /// What is said where the far task has failed, which the cancel of the body mostly says before.
+    fn failed(&self) -> Error {
+        if self.shared.seen().over { Closed.into() } else { far_failed() }
+    }
+}
+
+impl<In, Out, R: DeserializeOwned> RemoteNear<In, Out, R> {
+    /// The far task has returned: its result, once, which is for `finish` alone.
+    fn result(&self) -> Result<R> {
+        let outcome = self.shared.seen().outcome.take().unwrap_or_else(|| Err(Closed.into()))?;
+        self.shared.open.wire.decode(&outcome)
+    }
+}
+
+impl<In, Out, R> NearEnd<In, Out, R> for RemoteNear<In, Out, R>
+where
+    In: Serialize + Send,
+    Out: DeserializeOwned + Send,
+    R: DeserializeOwned + Send,
+{
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Out>>> {
+        runtime_await!(self.wait, cx);
+        let open = &self.shared.open;
+        match open.wire.poll_item(open.id, &mut self.scratch, cx) {
+            Some(Received::Item(())) => {
+                self.wait.done();
+                Poll::Ready(open.wire.decode(self.scratch.bytes()).map(Some))
+            }
+            Some(Received::End) => Poll::Ready(Ok(None)),
+            Some(Received::Failed) => Poll::Ready(Err(self.failed())),
+            Some(Received::Empty) | None => {
+                self.shared.register(|waiting| &mut waiting.reader, cx);
+                self.park(cx)
+            }
+        }
+    }
+
+    fn begin_send(&mut self) {
+        self.scratch.forget();
+    }
+
+    fn try_send(&mut self, value: In) -> Result<(), TrySendError<In>> {
+        let open = &self.shared.open;
+        open.wire.try_put(open.id, value, &mut self.scratch).map_err(|refused| match (refused, self.shared.look()) {
+            (TrySendError::Refused(value, _), Some(false)) => TrySendError::Refused(value, FarReturned.into()),
+            (TrySendError::Refused(value, _), Some(true)) => TrySendError::Refused(value, self.failed()),
+            (refused, _) => refused,
+        })
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<In>) -> Poll<Result<()>> {
+        runtime_await!(self.wait, cx);
+        let open = &self.shared.open;
+        let sent = open.wire.poll_put(open.id, value, &mut self.scratch, cx);
+        match sent {
+            Poll::Ready(Err(_)) if self.shared.look() == Some(false) => Poll::Ready(Err(FarReturned.into())),
+            Poll::Ready(Err(_)) if self.shared.look() == Some(true) => Poll::Ready(Err(self.failed())),
+            Poll::Ready(result) => {
+                self.wait.done();
+                Poll::Ready(result.map_err(|error| error.context(open.name())))
+            }
+            Poll::Pending => self.park(cx),
+        }
+    }
+
+    fn stop(&mut self) {
+        let open = &self.shared.open;
+        let _ = open.wire.step(|state| state.proto.stop(open.id));
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<R>> {
+        runtime_await!(self.wait, cx);
+        let open = &self.shared.open;
+        // Nobody will read what is there, and the far task may be waiting for credit.
+        while let Some(Received::Item(())) = open.wire.poll_item(open.id, &mut self.scratch, cx) {}
+        self.shared.register(|waiting| &mut waiting.reader, cx);
+        match self.shared.look() {
+            Some(true) => Poll::Ready(Err(self.failed())),
+            Some(false) => Poll::Ready(self.result()),
+            None => self.park(cx),
+        }
+    }
+}
+
+/// Runs a function of arguments only in the peer, and completes when it has ended there. `bound` is how long it may take
+/// to end after a cancel.
+pub(in crate::actor) async fn call<A, R>(wire: &Arc<Wire>, target: &Target, arguments: &A, bound: Duration) -> Result<R>
+where
+    A: Serialize,
+    R: DeserializeOwned,
+{
+    let shared = Shared { open: Open::start(wire, target, arguments, true)?, outcome: std::sync::Mutex::default() };
+    let mut held = Held { shared: Some(shared), bound };
+    let mut wait = Wait::default();
+    // An outcome that is already there wins over a cancel: the call has happened.
+    let ended = poll_fn(|cx| {
+        let shared = held.shared.as_ref().expect("taken only below");
+        if shared.poll_ended(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        runtime_await!(wait, cx);
+        wait.park(cx);
+        Poll::Pending
+    })
+    .await;
+    match ended {
+        Ok(()) => {
+            wait.done();
+            held.outcome(wire)
+        }
+        Err(cancelled) => Err(held.cancel(cancelled).await),
+    }
+}
+
+/// A call that does not go away before it has ended over there.
+struct Held {
+    shared: Option<Shared>,
+    bound: Duration,
+}
+
+impl Held {
+    fn outcome<R: DeserializeOwned>(&mut self, wire: &Wire) -> Result<R> {
+        let shared = self.shared.take().expect("the outcome is taken once");
+        let outcome = shared.seen().outcome.take().expect("it has ended");
+        wire.decode(&outcome?)
+    }
+
+    /// We are cancelled: so is the call, and it is waited for. Its own failure is worth more than our cancel.
+    async fn cancel(&mut self, cancelled: Error) -> Error {
+        let shared = self.shared.as_ref().expect("cancelled before it ended");
+        shared.open.cancel(&Reason::ParentCancelled);
+        // A part of what the scope around has left is kept, so that there is somebody to say that it did not work.
+        let bound = remaining_grace().map_or(self.bound, |rest| self.bound.min(rest / 10 * 9));
+        let ended = shield(bound, async { Ok(ended_within(shared, bound).await) }).await.unwrap_or(false);
+        let shared = self.shared.take().expect("still there");
+        if !ended {
+            return shared.open.stuck(bound).into();
+        }
+        match shared.seen().outcome.take() {
+            Some(Err(error)) if error.kind() != Kind::Cancelled => error,
+            _ => cancelled,
+        }
+    }
+}
+
+async fn ended_within(shared: &Shared, bound: Duration) -> bool {
+    let mut sleep = Alarm::after(bound);
+    poll_fn(|cx| {
+        if shared.poll_ended(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        sleep.poll(cx).map(|()| false)
+    })
+    .await
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.take() else { return };
+        shared.open.cancel(&Reason::NurseryDropped);
+        let bound = self.bound;
+        let stuck = shared.open.stuck(bound);
+        // Without a scope around there is nobody to wait; the peer has been told all the same.
+        entrust_or(stuck.clone().into(), async move {
+            if ended_within(&shared, bound).await { Ok(()) } else { Err(stuck.into()) }
+        });
+    }
+}
