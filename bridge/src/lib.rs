@@ -1,1 +1,46 @@
 //! Foreign event loops interlaced into a pleach tree.
+//!
+//! A foreign loop's tasks are commanded by the tree's tasks through **links**: one of ours, one of theirs, two bounded
+//! queues of values that move, one outcome. Errors and cancels cross in both directions, and no foreign task that was
+//! linked outlives its link.
+//!
+//! ```no_run
+//! use pleach::prelude::*;
+//! use pleach_bridge::{Tokio, open_link};
+//!
+//! /// Plain tokio code.
+//! async fn doubles(mut far: Far<(), u64, u64>) -> Result<()> {
+//!     far.started(()).await?;
+//!     while let Some(n) = far.recv().await? {
+//!         tokio::task::yield_now().await;
+//!         far.send(2 * n).await?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! #[pleach::endpoint]
+//! async fn doubled(n: u64) -> Result<u64> {
+//!     open_link(Tokio::here()?, doubles, async |mut near, ()| {
+//!         near.send(n).await?;
+//!         Ok(near.recv().await?.ok_or(Ended)?)
+//!     })
+//!     .await
+//! }
+//!
+//! #[pleach::main]
+//! async fn main() -> Result<()> {
+//!     actor_nursery(async |n| {
+//!         let infected = n.actor("infected").host(Tokio::current_thread()).expose(doubled).start().await?;
+//!         assert_eq!(infected.run(doubled, (21,)).await?, 42);
+//!         infected.cancel_actor().await
+//!     })
+//!     .await
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod link;
+mod tokio_host;
+
+pub use link::{Abort, ForeignLoop, ForeignTask, LinkBuilder, link, open_link};
+pub use tokio_host::{Here, NotInfected, Tokio};

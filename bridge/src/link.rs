@@ -1,0 +1,239 @@
+//! A link: one task of the tree, one task of a foreign loop.
+
+use std::any::type_name;
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_lite::FutureExt;
+use pleach::dialog::{Far, Local, LocalOpener, Near, Opener, Options, Report, converse, local};
+use pleach::error::Reason;
+use pleach::{Error, Result};
+
+/// Values that one direction of a link holds before its sender waits.
+const CAPACITY: usize = 64;
+
+/// A foreign task: called on the loop, in its context, to make the future it will run. The future need not be `Send`.
+pub type ForeignTask = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+/// A loop that links can be opened to.
+pub trait ForeignLoop: Send {
+    /// Starts a task on the loop. It must be run to its end or be dropped, whatever happens to the loop.
+    ///
+    /// # Errors
+    /// If the loop cannot be reached from here, with what to do about it. It never blocks.
+    fn start(&self, task: ForeignTask) -> Result<Box<dyn Abort>>;
+
+    /// What its tasks are called in errors: `tokio task`.
+    fn noun(&self) -> &'static str;
+}
+
+/// Drops a foreign task at its next await, from any thread. Asking twice, or after its end, does nothing.
+pub trait Abort: Send {
+    /// Asks for it.
+    fn abort(&self);
+}
+
+/// Opens a link: starts `far` as a task of the foreign loop, waits for its first value, and runs `body` with this side's
+/// end and that value. [`link`] does the same with other bounds.
+///
+/// It completes when the foreign task has ended, for every kind of exit:
+///
+/// * the foreign task fails or panics: every wait in `body` ends as cancelled, and that failure is the result;
+/// * `body` returns: the foreign task's `recv` gives `None`, and it is given the grace to return before it is cancelled;
+/// * `body` fails, or the scope around is cancelled: the foreign task is told, or, if it does not listen, dropped.
+///
+/// # Errors
+/// The body's; the foreign task's, unchanged; [`NeverStarted`](pleach::dialog::NeverStarted) if it returned before
+/// `started`; [`StartTimeout`](pleach::dialog::StartTimeout); [`Stuck`](pleach::dialog::Stuck) if it blocks its loop.
+///
+/// # Cancel safety
+/// If the future is dropped, the foreign task has been aborted before the drop returns, and the enclosing scope does not
+/// complete before it has ended.
+///
+/// ```
+/// use pleach::prelude::*;
+/// use pleach_bridge::{Tokio, open_link};
+///
+/// async fn ticks(mut far: Far<&'static str, (), u32>, last: u32) -> Result<()> {
+///     far.started("ticking").await?;
+///     for n in 1..=last {
+///         tokio::task::yield_now().await;
+///         far.send(n).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// pleach::actor::enter(|| {});
+/// let sum = pleach::actor::run(Tokio::current_thread(), || {
+///     // What the foreign task needs beside its end is moved in by a closure.
+///     open_link(Tokio::here().expect("tokio hosts this"), |far| ticks(far, 4), async |mut near, first| {
+///         assert_eq!(first, "ticking");
+///         let mut sum = 0;
+///         while let Some(n) = near.recv().await? {
+///             sum += n;
+///         }
+///         Ok(sum)
+///     })
+/// });
+/// assert_eq!(sum.unwrap(), 10);
+/// ```
+pub async fn open_link<L, F, FarFut, First, In, Out, R, B, Fut, T>(on: L, far: F, body: B) -> Result<T>
+where
+    L: ForeignLoop,
+    F: FnOnce(Far<First, In, Out>) -> FarFut + Send + 'static,
+    FarFut: Future<Output = Result<R>> + 'static,
+    B: FnOnce(Near<In, Out, R>, First) -> Fut,
+    Fut: Future<Output = Result<T>>,
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    link(on).open(far, body).await
+}
+
+/// A link with other bounds than the usual: `link(Tokio::here()?).capacity(1).open(far, body)`.
+pub fn link<L: ForeignLoop>(on: L) -> LinkBuilder<L> {
+    LinkBuilder { on, capacity: CAPACITY, options: Options::default() }
+}
+
+/// See [`link`].
+#[must_use = "a link is opened by `.open(far, body)`"]
+pub struct LinkBuilder<L> {
+    on: L,
+    capacity: usize,
+    options: Options,
+}
+
+impl<L: ForeignLoop> LinkBuilder<L> {
+    /// Values that each direction holds before its sender waits; 64 by default.
+    ///
+    /// # Panics
+    /// [`open`](LinkBuilder::open) panics if it is 0.
+    pub fn capacity(mut self, values: usize) -> Self {
+        self.capacity = values;
+        self
+    }
+
+    /// How long the foreign task may take to start; 10 s by default.
+    pub fn start_deadline(mut self, limit: Duration) -> Self {
+        self.options.start = limit;
+        self
+    }
+
+    /// How long it may take to end before it is aborted; 3 s by default.
+    pub fn grace(mut self, limit: Duration) -> Self {
+        self.options.grace = limit;
+        self
+    }
+
+    /// Opens the link, see [`open_link`].
+    ///
+    /// # Errors
+    /// Those of [`open_link`].
+    ///
+    /// # Cancel safety
+    /// That of [`open_link`].
+    pub async fn open<F, FarFut, First, In, Out, R, B, Fut, T>(self, far: F, body: B) -> Result<T>
+    where
+        F: FnOnce(Far<First, In, Out>) -> FarFut + Send + 'static,
+        FarFut: Future<Output = Result<R>> + 'static,
+        B: FnOnce(Near<In, Out, R>, First) -> Fut,
+        Fut: Future<Output = Result<T>>,
+        First: Send + 'static,
+        In: Send + 'static,
+        Out: Send + 'static,
+        R: Send + 'static,
+    {
+        let Self { on, capacity, options } = self;
+        let name = format!("{} `{}`", on.noun(), type_name::<F>());
+        let Local { opener, far: far_end, report } = local(capacity);
+        let abort = on.start(foreign(far, far_end, report))?;
+        drop(on);
+        let near = opener.near();
+        let opener = LinkOpener { opener, abort, name };
+        converse(opener, options, |first| body(near, first)).await
+    }
+}
+
+/// The foreign task around the far function: the report outlives the function's future, so that everything it owned is
+/// gone when its end is seen.
+fn foreign<F, FarFut, First, In, Out, R>(
+    far: F,
+    end: Far<First, In, Out>,
+    report: Report<First, In, Out, R>,
+) -> ForeignTask
+where
+    F: FnOnce(Far<First, In, Out>) -> FarFut + Send + 'static,
+    FarFut: Future<Output = Result<R>> + 'static,
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    Box::new(move || {
+        let work = async move { far(end).await };
+        Box::pin(async move {
+            // Named before the report, so that it is also dropped before it in a task that never had a turn.
+            let outcome = AssertUnwindSafe(work).catch_unwind().await;
+            report.ended(outcome.unwrap_or_else(|payload| Err(Error::from_panic(payload))));
+        })
+    })
+}
+
+/// The opener's control of a foreign task: the dialog's, and the loop's own way of dropping it.
+struct LinkOpener<First, In, Out, R> {
+    opener: LocalOpener<First, In, Out, R>,
+    abort: Box<dyn Abort>,
+    name: String,
+}
+
+impl<First, In, Out, R> Opener<First> for LinkOpener<First, In, Out, R>
+where
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<First>>> {
+        self.opener.poll_first(cx)
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.opener.poll_ended(cx)
+    }
+
+    fn take_failure(&mut self) -> Option<Error> {
+        self.opener.take_failure().map(|error| error.context(self.name.clone()))
+    }
+
+    fn stop(&mut self) {
+        self.opener.stop();
+    }
+
+    /// A task that listens is told; one that does not would never hear of it, and is dropped at once.
+    fn cancel(&mut self, reason: Reason) {
+        self.opener.cancel(reason);
+        if !self.opener.is_told() {
+            self.abort.abort();
+        }
+    }
+
+    fn abort(&mut self) {
+        self.abort.abort();
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl<L> fmt::Debug for LinkBuilder<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkBuilder").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
