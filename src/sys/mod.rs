@@ -1,6 +1,5 @@
 //! What needs `unsafe`, or a fact about one operating system, and nothing else.
 #![allow(unsafe_code, reason = "the one place for it: each block says why it is sound")]
-#![allow(dead_code)]
 
 use std::fs::{self, File};
 use std::io;

@@ -250,25 +250,6 @@ fn subreaper_main() {
     exit(FINE);
 }
 
-/// Not a test: how long it takes from a start to the answer of a child that is this binary (`--ignored`, in release).
-#[test]
-#[ignore = "a measurement"]
-fn measure_birth() {
-    let mut taken: Vec<Duration> = (0..300)
-        .map(|_| {
-            let start = Instant::now();
-            let child = play("echo");
-            child.ready();
-            let taken = start.elapsed();
-            child.handle().cancel(asked(), BOUND);
-            child.buried();
-            taken
-        })
-        .collect();
-    taken.sort();
-    println!("start to ready: p50 {:?}, p99 {:?}", taken[150], taken[297]);
-}
-
 /// Whether a child can be started with this limit. If not, nothing is left of it.
 fn try_with_descriptors(limit: u64) -> bool {
     take_entry();
