@@ -4,7 +4,7 @@ mod harness;
 
 use std::sync::Mutex;
 
-use harness::processes::{Watched, assert_gone, kill, stop};
+use harness::processes::{Watched, assert_gone, kill, stop, terminate};
 use harness::{SOON, actors, both, soon, unique};
 use pleach::actor::{ActorDied, ActorNursery};
 use pleach::error::{Kind, Reason};
@@ -333,6 +333,37 @@ async fn c12_a_nursery_dropped_during_a_start_leaves_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Nothing of the caller is cancelled by it, so it must not look like a cancel.
+async fn a_call_to_an_actor_that_was_cancelled_is_a_misuse(carrier: Carrier) -> Result<()> {
+    soon(actor_nursery(async |n: ActorNursery| {
+        let name = unique("over");
+        let actor = n.actor(&name).carrier(carrier).expose(parks).start().await?;
+        actor.cancel_actor().await?;
+        let error = actor.run(parks, ()).await.unwrap_err();
+        assert!(error.is_misuse() && !error.is_cancelled(), "{error:?}");
+        let text = error.to_string();
+        let parts = ["deaths::parks", &format!("root/{name}"), "after that actor had been cancelled", "cancel_actor"];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        Ok(())
+    }))
+    .await
+}
+
+/// Its parent would else only hear that it exited.
+async fn p03_an_actor_that_is_sent_sigterm_says_so() -> Result<()> {
+    let error = soon(actor_nursery(async |n: ActorNursery| {
+        let actor = n.actor(unique("termed")).expose(parks).start().await?;
+        terminate(actor.pid());
+        sleep(2 * SOON).await
+    }))
+    .await
+    .unwrap_err();
+    assert!(error.is_died(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("root/termed") && text.contains("signal 15 from outside"), "{text}");
+    Ok(())
+}
+
 fn main() {
     let mut tests = vec![];
     macro_rules! tests {
@@ -347,11 +378,13 @@ fn main() {
         p01_no_child_and_no_zombie_is_left,
         p01_a_body_that_fails_leaves_no_child,
         c12_a_dropped_nursery_leaves_nothing,
+        a_call_to_an_actor_that_was_cancelled_is_a_misuse,
     }
     inherited! {
         d12_p03_a_killed_actor_fails_every_dialog_and_its_nursery_as_one,
         d12_an_actor_that_dies_with_bytes_unread_fails_every_dialog_as_one,
         d12_an_actor_that_ends_itself_fails_every_dialog_as_one,
+        p03_an_actor_that_is_sent_sigterm_says_so,
         p03_the_subtree_of_a_killed_actor_is_gone,
         one_death_cancels_the_others_and_is_the_one_error,
         c12_a_nursery_dropped_during_a_start_leaves_nothing,

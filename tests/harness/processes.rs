@@ -40,6 +40,11 @@ pub(crate) fn kill(pid: u32) {
     kill_process(number(pid), Signal::KILL).expect("it lives");
 }
 
+/// Sends SIGTERM.
+pub(crate) fn terminate(pid: u32) {
+    kill_process(number(pid), Signal::TERM).expect("it lives");
+}
+
 /// Sends SIGSTOP, and waits until the process has stopped.
 pub(crate) fn stop(pid: u32) {
     kill_process(number(pid), Signal::STOP).expect("it lives");

@@ -4,6 +4,7 @@
 //! the [`driver`]; the driver moves bytes and wakes the tasks that its events name. No lock is held while a waker, a
 //! user's `Serialize` or a user's `Drop` runs.
 
+mod call;
 mod driver;
 mod far;
 mod inbound;
@@ -15,8 +16,9 @@ use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+pub(super) use call::call;
 pub use inbound::Inbound;
-pub(super) use near::{RemoteOpener, call};
+pub(super) use near::RemoteOpener;
 
 use super::ambient::Me;
 use crate::codec::Codec;

@@ -1,6 +1,5 @@
 //! The opener's end of a dialog with another actor.
 
-use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,19 +16,18 @@ use crate::dialog::{FarReturned, Near, NearEnd, NeverStarted, Opener, Stuck, Try
 use crate::error::{Closed, Kind, Misuse, Reason, RemoteError};
 use crate::proto::event::{DialogId, OpenError, Outcome, Received};
 use crate::proto::start::Start;
-use crate::task::clock::Alarm;
-use crate::task::{Wait, entrust_or, remaining_grace, shield};
+use crate::task::Wait;
 use crate::{Error, Result};
 
 /// A dialog of ours with the peer, from its start to its outcome; forgotten when the last end is dropped.
-struct Open {
+pub(super) struct Open {
     wire: Arc<Wire>,
     id: DialogId,
     endpoint: String,
 }
 
 impl Open {
-    fn start<A: Serialize>(wire: &Arc<Wire>, target: &Target, arguments: &A, call: bool) -> Result<Self> {
+    pub(super) fn start<A: Serialize>(wire: &Arc<Wire>, target: &Target, arguments: &A, call: bool) -> Result<Self> {
         let mut bytes = Vec::new();
         let start = Start {
             endpoint: &target.name,
@@ -59,7 +57,7 @@ impl Open {
         format!("`{}` of {}", self.endpoint, self.wire.peer)
     }
 
-    fn stuck(&self, after: Duration) -> Stuck {
+    pub(super) fn stuck(&self, after: Duration) -> Stuck {
         Stuck { who: self.name(), after, actor: Some(self.wire.peer.clone()) }
     }
 
@@ -74,7 +72,7 @@ impl Open {
         })
     }
 
-    fn cancel(&self, reason: &Reason) {
+    pub(super) fn cancel(&self, reason: &Reason) {
         self.wire.step(|state| state.proto.cancel(self.id, reason));
     }
 }
@@ -102,14 +100,14 @@ pub(in crate::actor) struct RemoteOpener<First, R> {
 }
 
 /// The dialog, and its outcome from when it is known until it is taken.
-struct Shared {
-    open: Open,
-    outcome: std::sync::Mutex<Seen>,
+pub(super) struct Shared {
+    pub(super) open: Open,
+    pub(super) outcome: std::sync::Mutex<Seen>,
 }
 
 #[derive(Default)]
-struct Seen {
-    outcome: Option<Result<Vec<u8>>>,
+pub(super) struct Seen {
+    pub(super) outcome: Option<Result<Vec<u8>>>,
     ended: bool,
     failed: bool,
     /// The opener has left: whoever carried the near end out of the body waits for nothing.
@@ -117,7 +115,7 @@ struct Seen {
 }
 
 impl Shared {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    pub(super) fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.outcome.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -144,7 +142,7 @@ impl Shared {
     }
 
     /// As `look`, but registers the opener's waker first, so that no outcome slips between.
-    fn poll_ended(&self, cx: &Context<'_>) -> Poll<bool> {
+    pub(super) fn poll_ended(&self, cx: &Context<'_>) -> Poll<bool> {
         if !self.register(|waiting| &mut waiting.opener, cx) {
             return Poll::Pending;
         }
@@ -337,90 +335,5 @@ where
             Some(false) => Poll::Ready(self.result()),
             None => self.park(cx),
         }
-    }
-}
-
-/// Runs a function of arguments only in the peer, and completes when it has ended there. `bound` is how long it may take
-/// to end after a cancel.
-pub(in crate::actor) async fn call<A, R>(wire: &Arc<Wire>, target: &Target, arguments: &A, bound: Duration) -> Result<R>
-where
-    A: Serialize,
-    R: DeserializeOwned,
-{
-    let shared = Shared { open: Open::start(wire, target, arguments, true)?, outcome: std::sync::Mutex::default() };
-    let mut held = Held { shared: Some(shared), bound };
-    let mut wait = Wait::default();
-    // An outcome that is already there wins over a cancel: the call has happened.
-    let ended = poll_fn(|cx| {
-        let shared = held.shared.as_ref().expect("taken only below");
-        if shared.poll_ended(cx).is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        runtime_await!(wait, cx);
-        wait.park(cx);
-        Poll::Pending
-    })
-    .await;
-    match ended {
-        Ok(()) => {
-            wait.done();
-            held.outcome(wire)
-        }
-        Err(cancelled) => Err(held.cancel(cancelled).await),
-    }
-}
-
-/// A call that does not go away before it has ended over there.
-struct Held {
-    shared: Option<Shared>,
-    bound: Duration,
-}
-
-impl Held {
-    fn outcome<R: DeserializeOwned>(&mut self, wire: &Wire) -> Result<R> {
-        let shared = self.shared.take().expect("the outcome is taken once");
-        let outcome = shared.seen().outcome.take().expect("it has ended");
-        wire.decode(&outcome?)
-    }
-
-    /// We are cancelled: so is the call, and it is waited for. Its own failure is worth more than our cancel.
-    async fn cancel(&mut self, cancelled: Error) -> Error {
-        let shared = self.shared.as_ref().expect("cancelled before it ended");
-        shared.open.cancel(&Reason::ParentCancelled);
-        // A part of what the scope around has left is kept, so that there is somebody to say that it did not work.
-        let bound = remaining_grace().map_or(self.bound, |rest| self.bound.min(rest / 10 * 9));
-        let ended = shield(bound, async { Ok(ended_within(shared, bound).await) }).await.unwrap_or(false);
-        let shared = self.shared.take().expect("still there");
-        if !ended {
-            return shared.open.stuck(bound).into();
-        }
-        match shared.seen().outcome.take() {
-            Some(Err(error)) if error.kind() != Kind::Cancelled => error,
-            _ => cancelled,
-        }
-    }
-}
-
-async fn ended_within(shared: &Shared, bound: Duration) -> bool {
-    let mut sleep = Alarm::after(bound);
-    poll_fn(|cx| {
-        if shared.poll_ended(cx).is_ready() {
-            return Poll::Ready(true);
-        }
-        sleep.poll(cx).map(|()| false)
-    })
-    .await
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let Some(shared) = self.shared.take() else { return };
-        shared.open.cancel(&Reason::NurseryDropped);
-        let bound = self.bound;
-        let stuck = shared.open.stuck(bound);
-        // Without a scope around there is nobody to wait; the peer has been told all the same.
-        entrust_or(stuck.clone().into(), async move {
-            if ended_within(&shared, bound).await { Ok(()) } else { Err(stuck.into()) }
-        });
     }
 }
