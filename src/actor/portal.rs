@@ -67,6 +67,7 @@ impl Portal {
     {
         let target = function.target()?;
         drop(function);
+        self.child.check_not_over(&target.name)?;
         not_cancelled().await?;
         wire::call(self.child.wire(), &target, &arguments, self.child.grace().saturating_add(AIR)).await
     }
@@ -132,6 +133,7 @@ impl Portal {
     {
         let target = function.target()?;
         drop(function);
+        self.child.check_not_over(&target.name)?;
         not_cancelled().await?;
         let opener = RemoteOpener::<First, R>::open(self.child.wire(), &target, &arguments)?;
         let near = opener.near();

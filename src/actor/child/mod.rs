@@ -12,7 +12,7 @@ use event_listener::{Event, listener};
 use super::builder::ActorBuilder;
 use super::nursery::Shared;
 use super::wire::Wire;
-use crate::error::{Cancelled, Mark, Reason, RemoteError, ScopeId};
+use crate::error::{Cancelled, Mark, Misuse, Reason, RemoteError, ScopeId};
 use crate::task::cancellable;
 use crate::{Error, Result};
 
@@ -89,6 +89,19 @@ impl Child {
 
     pub(super) fn was_asked(&self) -> bool {
         self.asked.get().is_some()
+    }
+
+    /// Refuses to open `endpoint` where it has ended as it was asked to: nothing of the caller is cancelled by that, so it
+    /// must not look like a cancel.
+    pub(super) fn check_not_over(&self, endpoint: &str) -> Result<()> {
+        match self.asked.get() {
+            Some(reason) if self.state().ended => {
+                let path = &self.path;
+                let text = format!("`{endpoint}` of {path} was called after that actor had been cancelled: {reason}");
+                Err(Misuse::new(text).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What a dialog ends with that it did not answer before it ended as it was asked to; `None` if nobody asked.

@@ -13,7 +13,7 @@ use super::{Waiting, Wire, register};
 use crate::actor::endpoint::Target;
 use crate::dialog::local::{far_failed, runtime_await};
 use crate::dialog::{FarReturned, Near, NearEnd, NeverStarted, Opener, Stuck, TrySendError};
-use crate::error::{Closed, Kind, Misuse, Reason, RemoteError};
+use crate::error::{Closed, Misuse, Reason};
 use crate::proto::event::{DialogId, OpenError, Outcome, Received};
 use crate::proto::start::Start;
 use crate::task::Wait;
@@ -47,7 +47,6 @@ impl Open {
         let endpoint = target.name.clone();
         match opened {
             Ok(id) => Ok(Self { wire: wire.clone(), id, endpoint }),
-            Err(OpenError::Lost(remote)) if remote.kind == Kind::Cancelled => Err(gone(wire, &endpoint, &remote)),
             Err(OpenError::Lost(remote)) => Err((*remote).into()),
             Err(error) => Err(Misuse::new(format!("`{endpoint}` of {}: {error}", wire.peer)).into()),
         }
@@ -75,12 +74,6 @@ impl Open {
     pub(super) fn cancel(&self, reason: &Reason) {
         self.wire.step(|state| state.proto.cancel(self.id, reason));
     }
-}
-
-/// A call to an actor that was ended as it was asked to: nothing was cancelled here, so it must not look like that.
-fn gone(wire: &Wire, endpoint: &str, why: &RemoteError) -> Error {
-    let (peer, why) = (&wire.peer, why.mark.as_ref().map_or_else(String::new, |mark| format!(": {}", mark.reason)));
-    Misuse::new(format!("`{endpoint}` of {peer} was called after that actor had been cancelled{why}")).into()
 }
 
 impl Drop for Open {
