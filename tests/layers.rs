@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("sys", &[]),
+    ("waiting", &[]),
     ("task", &["error"]),
     ("codec", &["error"]),
     ("proto", &["error"]),
     ("transport", &["error"]),
     // Links and contexts have the same phases: those of the protocol.
-    ("dialog", &["error", "task", "proto"]),
-    ("host", &["error", "task", "transport"]),
-    ("actor", &["error", "sys", "task", "codec", "proto", "transport", "dialog", "host"]),
+    ("dialog", &["error", "waiting", "sys", "task", "proto"]),
+    ("host", &["error", "sys", "waiting", "task", "transport"]),
+    ("actor", &["error", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),
 ];
 
 /// What the root re-exports under a name of its own.
