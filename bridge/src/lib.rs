@@ -39,8 +39,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod foreign;
 mod link;
-mod tokio_host;
+mod tokio;
 
-pub use link::{Abort, ForeignLoop, ForeignTask, LinkBuilder, link, open_link};
-pub use tokio_host::{Here, NotInfected, Tokio};
+pub use self::tokio::{Foreign, Here, NotInfected, Thread, Tokio};
+pub(crate) use foreign::call;
+pub use foreign::{Abort, ForeignLoop, ForeignTask, Placement, foreign, run};
+pub use link::{LinkBuilder, link, open_link};

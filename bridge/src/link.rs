@@ -4,7 +4,6 @@ use std::any::type_name;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,29 +12,10 @@ use pleach::dialog::{Far, Local, LocalOpener, Near, Opener, Options, Report, con
 use pleach::error::Reason;
 use pleach::{Error, Result};
 
+use crate::{Abort, ForeignLoop, ForeignTask, Placement};
+
 /// Values that one direction of a link holds before its sender waits.
 const CAPACITY: usize = 64;
-
-/// A foreign task: called on the loop, in its context, to make the future it will run. The future need not be `Send`.
-pub type ForeignTask = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
-
-/// A loop that links can be opened to.
-pub trait ForeignLoop: Send {
-    /// Starts a task on the loop. It must be run to its end or be dropped, whatever happens to the loop.
-    ///
-    /// # Errors
-    /// If the loop cannot be reached from here, with what to do about it. It never blocks.
-    fn start(&self, task: ForeignTask) -> Result<Box<dyn Abort>>;
-
-    /// What its tasks are called in errors: `tokio task`.
-    fn noun(&self) -> &'static str;
-}
-
-/// Drops a foreign task at its next await, from any thread. Asking twice, or after its end, does nothing.
-pub trait Abort: Send {
-    /// Asks for it.
-    fn abort(&self);
-}
 
 /// Opens a link: starts `far` as a task of the foreign loop, waits for its first value, and runs `body` with this side's
 /// end and that value. [`link`] does the same with other bounds.
@@ -81,9 +61,9 @@ pub trait Abort: Send {
 /// });
 /// assert_eq!(sum.unwrap(), 10);
 /// ```
-pub async fn open_link<L, F, FarFut, First, In, Out, R, B, Fut, T>(on: L, far: F, body: B) -> Result<T>
+pub async fn open_link<P, F, FarFut, First, In, Out, R, B, Fut, T>(on: P, far: F, body: B) -> Result<T>
 where
-    L: ForeignLoop,
+    P: Placement,
     F: FnOnce(Far<First, In, Out>) -> FarFut + Send + 'static,
     FarFut: Future<Output = Result<R>> + 'static,
     B: FnOnce(Near<In, Out, R>, First) -> Fut,
@@ -97,19 +77,19 @@ where
 }
 
 /// A link with other bounds than the usual: `link(Tokio::here()?).capacity(1).open(far, body)`.
-pub fn link<L: ForeignLoop>(on: L) -> LinkBuilder<L> {
+pub fn link<P: Placement>(on: P) -> LinkBuilder<P> {
     LinkBuilder { on, capacity: CAPACITY, options: Options::default() }
 }
 
 /// See [`link`].
 #[must_use = "a link is opened by `.open(far, body)`"]
-pub struct LinkBuilder<L> {
-    on: L,
+pub struct LinkBuilder<P> {
+    on: P,
     capacity: usize,
     options: Options,
 }
 
-impl<L: ForeignLoop> LinkBuilder<L> {
+impl<P: Placement> LinkBuilder<P> {
     /// Values that each direction holds before its sender waits; 64 by default.
     ///
     /// # Panics
@@ -150,14 +130,36 @@ impl<L: ForeignLoop> LinkBuilder<L> {
         R: Send + 'static,
     {
         let Self { on, capacity, options } = self;
-        let name = format!("{} `{}`", on.noun(), type_name::<F>());
-        let Local { opener, far: far_end, report } = local(capacity);
-        let abort = on.start(foreign(far, far_end, report))?;
-        drop(on);
-        let near = opener.near();
-        let opener = LinkOpener { opener, abort, name };
-        converse(opener, options, |first| body(near, first)).await
+        on.scope(|on| open_on(on, capacity, options, far, body)).await
     }
+}
+
+/// Opens a link on a loop that runs.
+async fn open_on<L, F, FarFut, First, In, Out, R, B, Fut, T>(
+    on: L,
+    capacity: usize,
+    options: Options,
+    far: F,
+    body: B,
+) -> Result<T>
+where
+    L: ForeignLoop,
+    F: FnOnce(Far<First, In, Out>) -> FarFut + Send + 'static,
+    FarFut: Future<Output = Result<R>> + 'static,
+    B: FnOnce(Near<In, Out, R>, First) -> Fut,
+    Fut: Future<Output = Result<T>>,
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    let name = format!("{} `{}`", on.noun(), type_name::<F>());
+    let Local { opener, far: far_end, report } = local(capacity);
+    let abort = on.start(foreign(far, far_end, report))?;
+    drop(on);
+    let near = opener.near();
+    let opener = LinkOpener { opener, abort, name };
+    converse(opener, options, |first| body(near, first)).await
 }
 
 /// The foreign task around the far function: the report outlives the function's future, so that everything it owned is
@@ -186,10 +188,10 @@ where
 }
 
 /// The opener's control of a foreign task: the dialog's, and the loop's own way of dropping it.
-struct LinkOpener<First, In, Out, R> {
-    opener: LocalOpener<First, In, Out, R>,
-    abort: Box<dyn Abort>,
-    name: String,
+pub(crate) struct LinkOpener<First, In, Out, R> {
+    pub(crate) opener: LocalOpener<First, In, Out, R>,
+    pub(crate) abort: Box<dyn Abort>,
+    pub(crate) name: String,
 }
 
 impl<First, In, Out, R> Opener<First> for LinkOpener<First, In, Out, R>
@@ -232,7 +234,7 @@ where
     }
 }
 
-impl<L> fmt::Debug for LinkBuilder<L> {
+impl<P> fmt::Debug for LinkBuilder<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LinkBuilder").field("capacity", &self.capacity).finish_non_exhaustive()
     }

@@ -153,6 +153,28 @@ where
     }
 }
 
+/// Waits for a far task that is only asked for its result, and gives the opener back when it has ended well.
+///
+/// # Errors
+/// What the far task failed with; a cancel of the scope around, once the far task has ended; [`Stuck`] if it cannot be
+/// ended within the bounds.
+///
+/// # Cancel safety
+/// That of [`converse`].
+pub async fn attend<O, First>(opener: O, options: Options) -> Result<O>
+where
+    O: Opener<First>,
+    First: 'static,
+{
+    let mut held = Held::new(opener, options);
+    let opener = held.opener();
+    match cancellable(poll_fn(|cx| opener.poll_ended(cx))).await {
+        Ok(false) => Ok(held.over()),
+        Ok(true) => Err(held.failure()),
+        Err(error) => Err(held.close(error, Reason::ParentCancelled).await),
+    }
+}
+
 /// Polls the body's run, and cancels its scope as soon as the far task has failed.
 async fn watch<O, First, T>(
     scope: &CancelScope,

@@ -25,7 +25,7 @@ mod far;
 pub(crate) mod local;
 mod near;
 
-pub use converse::{NeverStarted, Opener, Options, StartTimeout, Stuck, converse};
+pub use converse::{NeverStarted, Opener, Options, StartTimeout, Stuck, attend, converse};
 pub use far::Far;
 pub(crate) use far::FarEnd;
 pub use local::{Local, LocalOpener, Report, local};

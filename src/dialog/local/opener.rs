@@ -25,6 +25,11 @@ where
         Near::new(LocalNear { shared: self.shared.clone(), wait: Wait::default() })
     }
 
+    /// The far task's result, once, when it has ended well.
+    pub fn take_result(&mut self) -> Option<R> {
+        lock(&self.shared).outcome.take_if(|outcome| outcome.is_ok())?.ok()
+    }
+
     /// Whether the far task has been given the cancel or is parked where it gets it; one that has not, and is still
     /// there, must be dropped by its loop.
     pub fn is_told(&self) -> bool {

@@ -1,7 +1,5 @@
 //! tokio as the host of an actor: the tree's side is a task of its runtime, on its one thread.
 
-use std::cell::Cell;
-use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
@@ -9,21 +7,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_lite::{AsyncRead, AsyncWrite};
+use pleach::Result;
 use pleach::host::{HOSTS, Host, HostEntry, Reactor, Root};
 use pleach::transport::Transport;
-use pleach::{Error, Result};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::task::AbortHandle;
 
-use crate::{Abort, ForeignLoop, ForeignTask};
+use super::here::Infected;
+use super::{Here, Thread};
 
 const NAME: &str = "pleach-bridge/tokio-current-thread";
-
-thread_local! {
-    /// Set while this thread runs an actor on tokio.
-    static INFECTED: Cell<bool> = const { Cell::new(false) };
-}
 
 /// tokio, as the host of an actor and as the loop of a link.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +28,7 @@ impl Tokio {
     /// The host: a tokio runtime of one thread, with the actor's own tasks polled inside it. Such an actor is *infected*:
     /// its endpoints can open links to tokio tasks with [`Tokio::here`]. tokio's timers and sockets work in it.
     ///
-    /// Under [`pleach::actor::run`] it also hosts a root. An actor that is not infected refuses links with [`NotInfected`].
+    /// Under [`pleach::actor::run`] it also hosts a root. An actor that is not infected refuses links with [`NotInfected`](super::NotInfected).
     ///
     /// ```no_run
     /// use pleach::Result;
@@ -56,46 +49,30 @@ impl Tokio {
     /// The tokio runtime that hosts the running task's actor.
     ///
     /// # Errors
-    /// [`NotInfected`] anywhere else, with the line to add. It never blocks.
+    /// [`NotInfected`](super::NotInfected) anywhere else, with the line to add. It never blocks.
     pub fn here() -> Result<Here> {
-        if INFECTED.get() { Ok(Here { _private: () }) } else { Err(NotInfected.into()) }
+        Here::new()
+    }
+
+    /// A tokio runtime of its own, on a thread of its own, for one [`foreign`](crate::foreign) scope, one link or one
+    /// [`run`](crate::run). It needs no infected actor, nor any actor.
+    pub fn thread() -> Thread {
+        Thread::new(0)
+    }
+
+    /// As [`Tokio::thread`], with a multi-threaded runtime of this many workers: what foreign code spawns with
+    /// `tokio::spawn` runs on them, what is linked or run by name runs on the scope's own thread beside them.
+    ///
+    /// # Panics
+    /// If `workers` is 0.
+    pub fn threads(workers: usize) -> Thread {
+        assert!(workers > 0, "a multi-threaded runtime needs a worker");
+        Thread::new(workers)
     }
 }
-
-/// There is no tokio to link to here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotInfected;
-
-impl fmt::Display for NotInfected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "this actor is not infected, there is no tokio to link to: \
-             start it with `.host(Tokio::current_thread())`, the root with `pleach::actor::run(Tokio::current_thread(), ..)`"
-        )
-    }
-}
-
-impl std::error::Error for NotInfected {}
 
 #[linkme::distributed_slice(HOSTS)]
 static CURRENT_THREAD: HostEntry = HostEntry { name: NAME, make: |_| Some(Box::new(Tokio::current_thread())) };
-
-/// Says that this thread runs an actor on tokio, until it is dropped.
-struct Infected;
-
-impl Infected {
-    fn new() -> Self {
-        INFECTED.set(true);
-        Self
-    }
-}
-
-impl Drop for Infected {
-    fn drop(&mut self) {
-        INFECTED.set(false);
-    }
-}
 
 impl Host for Tokio {
     fn name(&self) -> &'static str {
@@ -113,34 +90,6 @@ impl Host for Tokio {
             Ok(payload) => std::panic::resume_unwind(payload),
             Err(error) => io::Error::other(error),
         })
-    }
-}
-
-/// The tokio runtime of the actor that asked for it; see [`Tokio::here`].
-#[derive(Clone, Copy, Debug)]
-pub struct Here {
-    _private: (),
-}
-
-impl ForeignLoop for Here {
-    fn start(&self, task: ForeignTask) -> Result<Box<dyn Abort>> {
-        if !INFECTED.get() {
-            // It was carried to another thread.
-            return Err(Error::from(NotInfected));
-        }
-        Ok(Box::new(Task(tokio::task::spawn_local(task()).abort_handle())))
-    }
-
-    fn noun(&self) -> &'static str {
-        "tokio task"
-    }
-}
-
-struct Task(AbortHandle);
-
-impl Abort for Task {
-    fn abort(&self) {
-        self.0.abort();
     }
 }
 

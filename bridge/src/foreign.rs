@@ -1,0 +1,121 @@
+//! Foreign scopes, and single calls into them.
+
+use std::any::type_name;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+
+use futures_lite::FutureExt;
+use pleach::dialog::{Local, Options, attend, local};
+use pleach::{Error, Result};
+
+use crate::link::LinkOpener;
+
+/// A foreign task: called on the loop, in its context, to make the future it will run. The future need not be `Send`.
+pub type ForeignTask = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+/// A loop that links can be opened to.
+pub trait ForeignLoop: Send {
+    /// Starts a task on the loop. It must be run to its end or be dropped, whatever happens to the loop.
+    ///
+    /// # Errors
+    /// If the loop cannot be reached from here, with what to do about it. It never blocks.
+    fn start(&self, task: ForeignTask) -> Result<Box<dyn Abort>>;
+
+    /// What its tasks are called in errors: `tokio task`.
+    fn noun(&self) -> &'static str;
+}
+
+/// Drops a foreign task at its next await, from any thread. Asking twice, or after its end, does nothing.
+pub trait Abort: Send {
+    /// Asks for it.
+    fn abort(&self);
+}
+
+/// Where a piece of foreign code may be placed: on a loop that runs already, or on one that is started for a scope.
+pub trait Placement {
+    /// The loop that the scope's body is given.
+    type Loop: ForeignLoop;
+
+    /// Opens a scope on the loop: what is started in it does not outlive it.
+    ///
+    /// # Errors
+    /// The body's; that the loop could not be started, or not be ended.
+    fn scope<B, Fut, T>(self, body: B) -> impl Future<Output = Result<T>>
+    where
+        B: FnOnce(Self::Loop) -> Fut,
+        Fut: Future<Output = Result<T>>;
+}
+
+/// A loop that runs already is its own scope: what is started on it is owned by links and calls.
+impl<L: ForeignLoop> Placement for L {
+    type Loop = L;
+
+    async fn scope<B, Fut, T>(self, body: B) -> Result<T>
+    where
+        B: FnOnce(L) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        body(self).await
+    }
+}
+
+/// Opens a foreign scope for many calls and links: pools and clients live there.
+///
+/// # Errors
+/// The body's; that the loop could not be started, or not be ended.
+///
+/// # Cancel safety
+/// If the future is dropped, the scope's end has been asked for before the drop returns, and the enclosing scope does not
+/// complete before it has ended.
+pub async fn foreign<P, B, Fut, T>(on: P, body: B) -> Result<T>
+where
+    P: Placement,
+    B: FnOnce(P::Loop) -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    on.scope(body).await
+}
+
+/// Runs one piece of foreign code to its end, and gives its result.
+///
+/// `work` is called on the loop's thread, in its context, and its future need not be `Send`.
+///
+/// # Errors
+/// What it failed with, unchanged; a panic of it.
+///
+/// # Cancel safety
+/// If the future is dropped or cancelled, the foreign task is dropped at its next await, and the enclosing scope does not
+/// complete before it has ended.
+pub async fn run<P, F, Fut, T>(on: P, work: F) -> Result<T>
+where
+    P: Placement,
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T>> + 'static,
+    T: Send + 'static,
+{
+    on.scope(|on| call(on, work)).await
+}
+
+/// One call on a loop that runs.
+pub(crate) async fn call<L, F, Fut, T>(on: L, work: F) -> Result<T>
+where
+    L: ForeignLoop,
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T>> + 'static,
+    T: Send + 'static,
+{
+    let name = format!("{} `{}`", on.noun(), type_name::<F>());
+    let Local { opener, far, report } = local::<(), (), (), T>(1);
+    let abort = on.start(Box::new(move || {
+        let work = async move { work().await };
+        Box::pin(async move {
+            drop(far);
+            let outcome = AssertUnwindSafe(work).catch_unwind().await;
+            report.ended(outcome.unwrap_or_else(|payload| Err(Error::from_panic(payload))));
+        })
+    }))?;
+    drop(on);
+    let mut ended = attend(LinkOpener { opener, abort, name }, Options::default()).await?;
+    Ok(ended.opener.take_result().expect("it has ended well"))
+}

@@ -1,0 +1,97 @@
+//! The loop that hosts the running actor, for links on its own thread.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+
+use pleach::{Error, Result};
+use tokio::task::AbortHandle;
+
+use crate::{Abort, ForeignLoop, ForeignTask, call};
+
+thread_local! {
+    /// Set while this thread runs an actor on tokio.
+    static INFECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The tokio runtime of the actor that asked for it; see [`Tokio::here`].
+#[derive(Clone, Copy, Debug)]
+pub struct Here {
+    _private: (),
+}
+
+impl Here {
+    pub(super) fn new() -> Result<Self> {
+        if INFECTED.get() { Ok(Self { _private: () }) } else { Err(NotInfected.into()) }
+    }
+
+    /// Runs one piece of tokio code as a task of this runtime, see [`run`](crate::run).
+    ///
+    /// # Errors
+    /// Those of [`run`](crate::run).
+    ///
+    /// # Cancel safety
+    /// That of [`run`](crate::run).
+    pub async fn run<F, Fut, T>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T>> + 'static,
+        T: Send + 'static,
+    {
+        call(*self, work).await
+    }
+}
+
+impl ForeignLoop for Here {
+    fn start(&self, task: ForeignTask) -> Result<Box<dyn Abort>> {
+        if !INFECTED.get() {
+            // It was carried to another thread.
+            return Err(Error::from(NotInfected));
+        }
+        Ok(Box::new(Spawned(tokio::task::spawn_local(task()).abort_handle())))
+    }
+
+    fn noun(&self) -> &'static str {
+        "tokio task"
+    }
+}
+
+struct Spawned(AbortHandle);
+
+impl Abort for Spawned {
+    fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+/// There is no tokio to link to here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotInfected;
+
+impl fmt::Display for NotInfected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "this actor is not infected, there is no tokio to link to: \
+             start it with `.host(Tokio::current_thread())`, the root with `pleach::actor::run(Tokio::current_thread(), ..)`"
+        )
+    }
+}
+
+impl std::error::Error for NotInfected {}
+
+/// Says that this thread runs an actor on tokio, until it is dropped.
+pub(super) struct Infected;
+
+impl Infected {
+    pub(super) fn new() -> Self {
+        INFECTED.set(true);
+        Self
+    }
+}
+
+impl Drop for Infected {
+    fn drop(&mut self) {
+        INFECTED.set(false);
+    }
+}

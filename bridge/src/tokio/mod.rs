@@ -1,0 +1,9 @@
+//! tokio: the host of an actor, and the loop of links on its thread or on one of their own.
+
+mod here;
+mod host;
+mod thread;
+
+pub use here::{Here, NotInfected};
+pub use host::Tokio;
+pub use thread::{Foreign, Thread};
