@@ -362,17 +362,25 @@ impl std::ops::Deref for Error {
     }
 }
 
+impl Error {
+    fn write_context(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.context.iter().rev().try_for_each(|what| write!(f, "{what}: "))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for what in self.0.context.iter().rev() {
-            write!(f, "{what}: ")?;
-        }
+        self.write_context(f)?;
         write!(f, "{}", self.0.source)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(group) = self.downcast_ref::<Group>() {
+            self.write_context(f)?;
+            return write!(f, "{group:?}");
+        }
         write!(f, "{self}")?;
         if self.remote().is_none()
             && let Some(place) = self.birth_place()

@@ -66,7 +66,6 @@ impl fmt::Display for Misuse {
 impl StdError for Misuse {}
 
 /// Several failures that have nothing to do with each other, the first one first.
-#[derive(Debug)]
 pub struct Group(pub(crate) Vec<Error>);
 
 impl Group {
@@ -83,6 +82,15 @@ impl fmt::Display for Group {
             write!(f, "\n - {failure}")?;
         }
         Ok(())
+    }
+}
+
+/// The same with where each of them was born, and how it came here.
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failures:", self.0.len())?;
+        let mut failures = self.0.iter().map(|failure| format!("{failure:?}").replace('\n', "\n   "));
+        failures.try_for_each(|failure| write!(f, "\n - {failure}"))
     }
 }
 
