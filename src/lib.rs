@@ -50,7 +50,7 @@ pub mod actor;
 
 pub use actor::actor_nursery;
 pub use error::{Error, Result};
-pub use pleach_macros::{endpoint, main};
+pub use pleach_macros::{endpoint, main, test};
 pub use task::nursery;
 
 /// What most programs need: `use pleach::prelude::*;`.
@@ -68,6 +68,7 @@ pub mod __private {
     //! What the macros write. Not for use by hand.
     pub use crate::actor::endpoint::{ENDPOINTS, Entry, Serving, key_of, serve_call, serve_dialog};
     pub use crate::actor::root::main;
+    pub use crate::actor::test_root::{before_main, test, test_that_panics};
     pub use linkme;
 }
 

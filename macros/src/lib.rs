@@ -1,10 +1,11 @@
-//! The attribute macros of pleach: `#[pleach::endpoint]` and `#[pleach::main]`.
+//! The attribute macros of pleach: `#[pleach::endpoint]`, `#[pleach::main]` and `#[pleach::test]`.
 //!
-//! Use them through the `pleach` crate, as `pleach::endpoint` and `pleach::main`: what they write names that crate.
+//! Use them through the `pleach` crate, as `pleach::endpoint`: what they write names that crate.
 #![forbid(unsafe_code)]
 
 mod endpoint;
 mod main_fn;
+mod test_fn;
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
@@ -64,8 +65,8 @@ pub fn endpoint(attributes: TokenStream, item: TokenStream) -> TokenStream {
 /// root, on smol with one thread. `pleach::actor::enter` and `pleach::actor::run` do the same by hand, also on another
 /// host.
 ///
-/// The function takes no arguments and returns a `pleach::Result<T>`. An `Err` is printed to standard error, with where it
-/// was born and how it came here, and makes the exit status 1; `T` is dropped.
+/// The function takes no arguments and returns nothing or a `pleach::Result<T>`. An `Err` is printed to standard error, with where it
+/// was born and how it came here, and makes the exit status 1, as a panic does; `T` is dropped.
 ///
 /// # Options
 ///
@@ -89,9 +90,69 @@ pub fn endpoint(attributes: TokenStream, item: TokenStream) -> TokenStream {
 ///     Ok(())
 /// }
 /// ```
+///
+/// One that cannot fail:
+/// ```
+/// #[pleach::main]
+/// async fn main() {
+///     println!("the tree is up");
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn main(attributes: TokenStream, item: TokenStream) -> TokenStream {
     let options = parse_macro_input!(attributes with main_fn::Options::parse);
     let function = parse_macro_input!(item as syn::ItemFn);
     main_fn::expand(&options, &function).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Makes an `async fn` an ordinary test whose body is the root of a tree.
+///
+/// It works with the test harness of `cargo test`, where tests run beside each other in one process, and with
+/// `cargo nextest`. Each test is a root, and a tree, of its own; it runs on smol with one thread. `#[ignore]`,
+/// `#[should_panic]` and `#[cfg(..)]` mean what they always do.
+///
+/// The function takes no arguments and returns nothing or a `pleach::Result<T>`. An `Err` or a panic fails the test.
+///
+/// Actors on `Carrier::Mem` need nothing else. Actors that are processes need one line in the same binary,
+/// `pleach::test_entry!();`; without it starting one fails before anything is started, and the error names that line.
+///
+/// # Options
+///
+/// * `timeout = ".."`: how long the test may take, as a number and a unit, `500ms`, `30s` or `2min`; 60 s by default. When it
+///   is over the body is cancelled, and the test fails with the actors that were alive then and what each of them had not
+///   answered. A body that has not ended 6 s later, because it blocks its thread, is left behind, and the test fails all
+///   the same.
+/// * `host = EXPRESSION`: what runs the root instead of smol.
+///
+/// # Errors
+/// It does not compile on a function that is not `async`, takes arguments, or has `#[test]` as well; nor where one that
+/// `#[should_panic]` returns something.
+///
+/// # Examples
+/// ```
+/// use pleach::prelude::*;
+///
+/// pleach::test_entry!();
+///
+/// #[pleach::endpoint]
+/// async fn double(n: u64) -> Result<u64> {
+///     Ok(2 * n)
+/// }
+///
+/// #[pleach::test(timeout = "10s")]
+/// async fn doubles() -> Result<()> {
+///     actor_nursery(async |n| {
+///         let worker = n.actor("worker").expose(double).start().await?;
+///         assert_eq!(worker.run(double, (21,)).await?, 42);
+///         worker.cancel_actor().await
+///     })
+///     .await
+/// }
+/// # fn main() {}
+/// ```
+#[proc_macro_attribute]
+pub fn test(attributes: TokenStream, item: TokenStream) -> TokenStream {
+    let options = parse_macro_input!(attributes with test_fn::Options::parse);
+    let function = parse_macro_input!(item as syn::ItemFn);
+    test_fn::expand(&options, &function).unwrap_or_else(|error| error.to_compile_error()).into()
 }

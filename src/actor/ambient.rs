@@ -13,6 +13,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::process;
+use super::started::Started;
 use crate::Result;
 use crate::error::Misuse;
 use crate::host::Reactor;
@@ -22,6 +23,8 @@ use crate::task::Nursery;
 pub(crate) struct Me {
     /// Where it stands in the tree: `root/feeds/quotes`.
     pub(crate) path: String,
+    /// The name of its tree: random, and told to every actor of it.
+    pub(crate) tree: Arc<str>,
     /// Which start of that name it is.
     pub(crate) incarnation: u64,
     /// How long its dialogs may take to unwind when they are cancelled.
@@ -30,6 +33,8 @@ pub(crate) struct Me {
     pub(crate) reactor: Arc<dyn Reactor>,
     /// Where connection drivers live: beside the actor's own tasks, not below them, so that they outlive a cancel.
     pub(crate) services: Nursery<'static>,
+    /// The actors that its tasks have started, and those of the actors that share its process.
+    pub(super) started: Arc<Started>,
 }
 
 thread_local! {
@@ -50,7 +55,7 @@ pub(crate) fn path() -> Option<String> {
 }
 
 fn outside() -> Misuse {
-    if process::entry_taken() {
+    if process::may_be_root() {
         return Misuse::new(
             "no actor here: this task runs outside the tree (in a thread or executor of its own); \
              open actor nurseries in tasks of the tree, below the root function",

@@ -4,6 +4,7 @@
 //! nursery.rs    the scope that owns actors       builder.rs   what one is to be       child/    how it is started and ends
 //! portal.rs     the parent's handle of one       endpoint.rs  functions by name       wire/     a connection and its driver
 //! root.rs       a program's entry                serve.rs     an actor's life         process/  birth and death of processes
+//! test_root.rs  a test as a root                 started.rs   what it may wait for
 //! ```
 
 mod ambient;
@@ -16,6 +17,8 @@ mod portal;
 pub(crate) mod process;
 pub(crate) mod root;
 mod serve;
+mod started;
+pub(crate) mod test_root;
 mod wire;
 
 pub use builder::{ActorBuilder, Carrier, StartFailed};

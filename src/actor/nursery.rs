@@ -110,6 +110,8 @@ struct State {
     children: Vec<Arc<Child>>,
     failures: Vec<Error>,
     closed: bool,
+    /// The body has ended well: the actors that it has not cancelled are waited for.
+    waits: bool,
 }
 
 impl Shared {
@@ -138,6 +140,7 @@ impl Shared {
             let text = format!("{} lives already (pid {}): give the second one another name", twin.path(), twin.pid());
             return Err(Misuse::new(text).into());
         }
+        self.me.started.add(&child);
         state.children.push(child);
         Ok(())
     }
@@ -170,11 +173,17 @@ impl Shared {
 
     /// A body that has ended and actors that nobody has cancelled may be meant so, or forgotten.
     fn say_who_is_left(&self) {
-        let state = self.state();
+        let mut state = self.state();
+        state.waits = true;
         let left: Vec<_> = state.children.iter().filter(|child| !child.was_asked()).map(|child| child.path()).collect();
         if !left.is_empty() {
             tracing::info!(actors = left.join(", "), "the body of an actor nursery has ended, its actors live on");
         }
+    }
+
+    /// Whether its body has ended, and its actors are waited for.
+    pub(super) fn waits(&self) -> bool {
+        self.state().waits
     }
 
     /// A task that could not be ended in an actor of ours has ended with it: the actors are reaped. If it was to be ended

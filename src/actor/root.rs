@@ -6,7 +6,7 @@ use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::ambient::{In, Me};
@@ -29,26 +29,20 @@ const NO_ROLE: u8 = 70;
 /// How long an actor may take to hand over its last word.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
-/// The name of this tree: random, told to every actor of it.
-pub(super) fn tree_id() -> &'static str {
-    tree().get_or_init(|| format!("{:016x}", RandomState::new().build_hasher().finish()))
-}
-
-fn tree() -> &'static OnceLock<String> {
-    static TREE: OnceLock<String> = OnceLock::new();
-    &TREE
+/// A name for a tree, told to every actor of it.
+fn new_tree() -> Arc<str> {
+    format!("{:016x}", RandomState::new().build_hasher().finish()).into()
 }
 
 /// The entry point that `#[pleach::main]` writes: an actor's life if this process was started as one, else the root's.
-pub fn main<T, F, Fut>(init: fn(), root: F) -> ExitCode
+pub fn main<F, Fut>(init: fn(), root: F) -> ExitCode
 where
     F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future<Output = Result<T>> + Send + 'static,
-    T: Send + 'static,
+    Fut: Future<Output: Outcome> + Send + 'static,
 {
     enter(init);
     init();
-    match run(Smol::one_thread(), root) {
+    match run(Smol::one_thread(), || async { root().await.outcome() }) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:?}");
@@ -57,10 +51,37 @@ where
     }
 }
 
+/// What a root may return.
+#[diagnostic::on_unimplemented(message = "a root returns nothing or `pleach::Result<..>`, not `{Self}`")]
+pub trait Outcome {
+    /// What it gives if it is no failure.
+    type Value: Send + 'static;
+
+    /// It, or the failure.
+    fn outcome(self) -> Result<Self::Value>;
+}
+
+impl Outcome for () {
+    type Value = ();
+
+    fn outcome(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<T: Send + 'static> Outcome for Result<T> {
+    type Value = T;
+
+    fn outcome(self) -> Self {
+        self
+    }
+}
+
 /// Takes the entry point: if this process was started as an actor, it lives that actor's life and does not return.
 ///
 /// `#[pleach::main]` calls it. A program that cannot use the attribute (a test harness of its own) calls it first thing
-/// in `main`, before any thread is started; without it no actor can be started.
+/// in `main`, before any thread is started; without it no actor can be started. A binary of ordinary tests, whose `main`
+/// is not its own, has [`test_entry!`](crate::test_entry).
 ///
 /// `init` runs in every actor before its host: subscribers, panic hooks. In the root it does not run.
 ///
@@ -123,6 +144,16 @@ where
     T: Send + 'static,
 {
     process::require_entry("root")?;
+    run_anywhere(host, root)
+}
+
+/// The same, where the entry point need not be taken.
+pub(super) fn run_anywhere<T, F, Fut>(host: impl Host, root: F) -> Result<T>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
     let result = Arc::new(Mutex::new(None));
     let slot = result.clone();
     let body: Root = Box::new(move |reactor: Arc<dyn Reactor>| -> RootFuture {
@@ -139,13 +170,14 @@ where
 /// Where an actor stands, and how long it may take to unwind.
 struct Place {
     path: String,
+    tree: Arc<str>,
     incarnation: u64,
     grace: Duration,
 }
 
 impl Place {
     fn root() -> Self {
-        Self { path: "root".to_owned(), incarnation: 1, grace: ACTOR_GRACE }
+        Self { path: "root".to_owned(), tree: new_tree(), incarnation: 1, grace: ACTOR_GRACE }
     }
 }
 
@@ -157,8 +189,9 @@ where
     Fut: Future<Output = Result<T>> + Send + 'static,
 {
     nursery(async move |services| {
-        let Place { path, incarnation, grace } = place;
-        let me = Arc::new(Me { path, incarnation, grace, reactor, services: services.clone() });
+        let Place { path, tree, incarnation, grace } = place;
+        let (services, started) = (services.clone(), Arc::default());
+        let me = Arc::new(Me { path, tree, incarnation, grace, reactor, services: services.clone(), started });
         // As a task beside the drivers, so that a wake of one of them does not poll the whole actor.
         services.spawn(root(me))?.join().await
     })
@@ -167,7 +200,6 @@ where
 
 /// The life of an actor, to its exit status.
 fn live(role: ChildRole) -> u8 {
-    let _ = tree().set(role.tree.clone());
     let parent = role.parent.clone();
     let ended = inhabit(role);
     let status = u8::from(ended.is_err());
@@ -199,14 +231,14 @@ fn inhabit(role: ChildRole) -> Result<(), (Error, String, u64)> {
 
 /// An actor's root: the connection to its parent, and what is opened over it.
 async fn actor(role: ChildRole, reactor: Arc<dyn Reactor>) -> Result<()> {
-    let ChildRole { agreed, spec, data, parent, .. } = role;
+    let ChildRole { agreed, tree, spec, data, parent } = role;
     let exposed: Vec<&'static Entry> = spec.exposed.iter().filter_map(|name| endpoint::by_name(name)).collect();
     let grace = Duration::from_millis(spec.grace_ms);
     let scope = CancelScope::new().with_grace(grace);
     let codec = Codec::from_name(&agreed.codec)
         .ok_or_else(|| Misuse::new(format!("{}: no codec `{}` in this program", spec.path, agreed.codec)))?;
     let above = spec.path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
-    let place = Place { path: spec.path, incarnation: spec.incarnation, grace };
+    let place = Place { path: spec.path, tree: tree.into(), incarnation: spec.incarnation, grace };
     with_services(place, reactor, async move |me| {
         let setup = Setup {
             role: Role::Child,
@@ -268,5 +300,17 @@ impl ParentEvents for FromParent {
 impl fmt::Debug for FromParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FromParent").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::ambient;
+
+    #[test]
+    fn two_roots_of_one_process_are_two_trees() {
+        let tree = || run_anywhere(Smol::one_thread(), || async { Ok(ambient::me()?.tree.clone()) }).unwrap();
+        assert_ne!(tree(), tree());
     }
 }

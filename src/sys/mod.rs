@@ -12,6 +12,10 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
+mod entry;
+
+/// The number of SIGPIPE.
+const SIGPIPE: i32 = 13;
 /// The number of SIGTERM.
 pub(crate) const SIGTERM: i32 = 15;
 /// The number of SIGCHLD.
@@ -91,6 +95,13 @@ pub(crate) fn keep_exit_statuses() -> io::Result<()> {
     }
     // SAFETY: an empty action does nothing that is not async-signal-safe.
     unsafe { signal_hook_registry::register(SIGCHLD, || {}) }?;
+    Ok(())
+}
+
+/// Makes a write to a closed pipe an error instead of the end of the process, as the start of `main` does.
+pub(crate) fn survive_broken_pipes() -> io::Result<()> {
+    // SAFETY: an empty action does nothing that is not async-signal-safe.
+    unsafe { signal_hook_registry::register(SIGPIPE, || {}) }?;
     Ok(())
 }
 

@@ -28,10 +28,12 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
     let parent = builder.nursery.me.clone();
     let me = Arc::new(Me {
         path: child.path.clone(),
+        tree: parent.tree.clone(),
         incarnation: child.incarnation,
         grace: builder.grace,
         reactor: parent.reactor.clone(),
         services: parent.services.clone(),
+        started: parent.started.clone(),
     });
     let (ours, theirs) = mem::pair();
     let setup = |role, here: &Arc<Me>, peer: &str| Setup {

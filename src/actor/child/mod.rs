@@ -87,6 +87,23 @@ impl Child {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// What somebody who waits for it, or for its answers, would want to know; `None` if it has ended.
+    pub(super) fn waited_for(&self) -> Option<String> {
+        if self.state().ended {
+            return None;
+        }
+        let dialogs = self.wire.get().map(|wire| wire.open_dialogs()).unwrap_or_default();
+        let forgotten = !self.was_asked() && self.nursery.upgrade().is_some_and(|nursery| nursery.waits());
+        let why = match (self.wire.get(), dialogs.is_empty()) {
+            (None, _) => "it is starting".to_owned(),
+            _ if forgotten => "nobody has cancelled it, and the body of its nursery has ended".to_owned(),
+            (_, false) => format!("it has not answered `{}`", dialogs.join("`, `")),
+            _ if self.was_asked() => "it was asked to end".to_owned(),
+            _ => "nobody is talking to it".to_owned(),
+        };
+        Some(format!("{} (pid {}: {why})", self.path, self.pid()))
+    }
+
     pub(super) fn was_asked(&self) -> bool {
         self.asked.get().is_some()
     }

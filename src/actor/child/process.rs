@@ -72,7 +72,7 @@ fn birth(builder: &ActorBuilder, child: &Arc<Child>, exposed: &[&'static Entry])
     let events = Arc::new(Events { child: child.clone(), pid: pid.clone(), state, changed: Event::new() });
     let launch = Launch {
         program: Program::this(&child.path),
-        tree: crate::actor::root::tree_id().to_owned(),
+        tree: builder.nursery.me.tree.as_ref().to_owned(),
         spec: spec(builder, child, exposed),
         known: Known { codecs: names(&builder.codecs), max_message: builder.max_message as u64 },
         data: theirs.into(),

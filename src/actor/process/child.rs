@@ -65,11 +65,15 @@ pub(crate) enum BootError {
 pub(crate) fn take_role(known: Known) -> Option<Result<ChildRole, BootError>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     take_entry();
-    let first = std::env::args_os().nth(1)?;
-    if !first.as_bytes().starts_with(ROLE.as_bytes()) || TAKEN.swap(true, Ordering::AcqRel) {
+    if !is_called_child() || TAKEN.swap(true, Ordering::AcqRel) {
         return None;
     }
     ChildRole::from_stdin(known)
+}
+
+/// Whether the first argument says that this process is a child, which alone does not make it one.
+pub(crate) fn is_called_child() -> bool {
+    std::env::args_os().nth(1).is_some_and(|first| first.as_bytes().starts_with(ROLE.as_bytes()))
 }
 
 impl ChildRole {

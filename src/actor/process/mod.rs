@@ -20,9 +20,9 @@ mod tests;
 mod unreaped;
 mod watched;
 
-pub(crate) use child::{ChildRole, take_role};
+pub(crate) use child::{ChildRole, is_called_child, take_role};
 pub(crate) use death::{Death, Outcome};
-pub(crate) use entry::{entry_taken, require_entry};
+pub(crate) use entry::{may_be_root, note_tests, require_entry};
 pub(crate) use handle::{ChildEvents, ChildHandle, Launch, StartError, Times, start};
 pub(crate) use parent::{ParentEvents, ParentHandle};
 pub(crate) use spawner::{Program, SpawnError};
