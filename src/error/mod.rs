@@ -171,20 +171,7 @@ impl Error {
 
     /// The cancel in it, also through wrappers and from another process.
     pub fn mark(&self) -> Option<&Mark> {
-        let mut next: Option<&(dyn StdError + 'static)> = Some(&*self.0.source);
-        while let Some(error) = next {
-            if let Some(cancelled) = error.downcast_ref::<Cancelled>() {
-                return Some(&cancelled.mark);
-            }
-            if let Some(mark) = error.downcast_ref::<Mark>() {
-                return Some(mark);
-            }
-            if let Some(remote) = error.downcast_ref::<RemoteError>() {
-                return remote.mark.as_ref();
-            }
-            next = error.source();
-        }
-        None
+        mark_in(&*self.0.source)
     }
 
     /// Says what was being done, in front of the message.
@@ -307,6 +294,24 @@ impl Error {
     }
 }
 
+/// The cancel in an error or in one of its causes.
+fn mark_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Mark> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(cancelled) = error.downcast_ref::<Cancelled>() {
+            return Some(&cancelled.mark);
+        }
+        if let Some(mark) = error.downcast_ref::<Mark>() {
+            return Some(mark);
+        }
+        if let Some(remote) = error.downcast_ref::<RemoteError>() {
+            return remote.mark.as_ref();
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// What a user's `Display` says, if it says anything.
 fn text(error: &(impl fmt::Display + ?Sized)) -> Option<String> {
     std::panic::catch_unwind(AssertUnwindSafe(|| error.to_string())).ok()
@@ -317,9 +322,7 @@ fn classify(error: &(dyn StdError + Send + Sync + 'static)) -> (FailureId, Kind)
     if let Some(remote) = error.downcast_ref::<RemoteError>() {
         return (remote.id, remote.kind);
     }
-    let kind = if error.is::<Cancelled>() || error.is::<Mark>() {
-        Kind::Cancelled
-    } else if error.is::<Panicked>() {
+    let kind = if error.is::<Panicked>() {
         Kind::Panicked
     } else if error.is::<TimedOut>() {
         Kind::TimedOut
@@ -327,6 +330,8 @@ fn classify(error: &(dyn StdError + Send + Sync + 'static)) -> (FailureId, Kind)
         Kind::Misuse
     } else if error.is::<Group>() {
         Kind::Group
+    } else if mark_in(error).is_some() {
+        Kind::Cancelled // also in the clothes of an `io::Error`, or of a library's own error around that
     } else {
         Kind::Failed
     };

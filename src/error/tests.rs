@@ -26,6 +26,7 @@ fn a_cancel_is_found_through_a_wrapper_that_skips_it() {
     let mark = Mark { scope: ScopeId::fresh(), reason: Reason::Deadline };
     let error = Error::from(std::io::Error::other(Cancelled { mark: mark.clone() }));
     assert_eq!(error.mark(), Some(&mark));
+    assert!(error.is_cancelled(), "{:?}", error.kind());
 }
 
 #[test]

@@ -54,6 +54,6 @@ pub(crate) use defer::entrust_or;
 pub use defer::{defer, entrust};
 pub use nursery::{Nursery, nursery};
 pub use time::sleep;
-pub use wait::{Cancellable, cancellable, checkpoint};
+pub use wait::{Cancellable, Wait, cancellable, checkpoint};
 
-pub(crate) use wait::{Wait, current_mark, not_cancelled, remaining_grace};
+pub(crate) use wait::{current_mark, not_cancelled, remaining_grace};

@@ -19,21 +19,63 @@ use crate::error::Mark;
 const PATIENCE: u32 = 1000;
 const NAP: Duration = Duration::from_millis(1);
 
-/// The part of a runtime await that has to do with cancellation.
+/// The part of a runtime await that has to do with cancellation, for whoever writes a `poll_` function of their own.
 ///
-/// At each poll: `check` before the attempt; then, if the attempt is pending, `park`; if it has succeeded, `done`.
-/// Outside every strand it does nothing.
+/// At each poll: [`check`](Wait::check) before the attempt; then, if the attempt is pending, [`park`](Wait::park); if it
+/// has succeeded, [`done`](Wait::done). One `Wait` serves any number of awaits after each other. Outside every scope it
+/// does nothing. An `async fn` needs none of this: see [`cancellable`].
+///
+/// ```
+/// use std::collections::VecDeque;
+/// use std::sync::Mutex;
+/// use std::task::{Context, Poll, Waker, ready};
+///
+/// use pleach::task::Wait;
+///
+/// #[derive(Default)]
+/// struct Mailbox {
+///     letters: Mutex<(VecDeque<String>, Option<Waker>)>,
+/// }
+///
+/// struct Reader<'a> {
+///     mailbox: &'a Mailbox,
+///     wait: Wait,
+/// }
+///
+/// impl Reader<'_> {
+///     fn poll_letter(&mut self, cx: &mut Context<'_>) -> Poll<pleach::Result<String>> {
+///         ready!(self.wait.check(cx))?;
+///         let mut letters = self.mailbox.letters.lock().unwrap();
+///         if let Some(letter) = letters.0.pop_front() {
+///             self.wait.done();
+///             return Poll::Ready(Ok(letter));
+///         }
+///         letters.1 = Some(cx.waker().clone());
+///         self.wait.park(cx);
+///         Poll::Pending
+///     }
+/// }
+///
+/// let mailbox = Mailbox::default();
+/// mailbox.letters.lock().unwrap().0.push_back("hello".to_owned());
+/// let mut reader = Reader { mailbox: &mailbox, wait: Wait::default() };
+/// let letter = reader.poll_letter(&mut Context::from_waker(Waker::noop()));
+/// assert!(matches!(letter, Poll::Ready(Ok(letter)) if letter == "hello"));
+/// ```
 #[derive(Default)]
-pub(crate) struct Wait {
+pub struct Wait {
     registered: Option<(Arc<Strand>, usize)>,
     yielded: bool,
     nap: Option<Box<Alarm>>,
 }
 
 impl Wait {
-    /// `Ok`: go on. `Err`: cancelled, and told. Pending: return it; the waker has been seen to.
+    /// `Ok`: go on. Pending: return it; the waker has been seen to.
+    ///
+    /// # Errors
+    /// `Cancelled` if the scope of the running task was cancelled: return it and try nothing.
     #[inline]
-    pub(crate) fn check(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    pub fn check(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match requested_strand() {
             None => Poll::Ready(Ok(())),
             Some(strand) => self.deliver(&strand, cx),
@@ -53,6 +95,8 @@ impl Wait {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        // The next await of the same owner is told as slowly as any other, or a loop that swallows would never yield.
+        (self.yielded, self.nap) = (false, None);
         self.leave();
         strand.observe();
         match strand.scope().mark() {
@@ -63,7 +107,7 @@ impl Wait {
 
     /// The attempt is pending: a request must find the waker.
     #[inline]
-    pub(crate) fn park(&mut self, cx: &mut Context<'_>) {
+    pub fn park(&mut self, cx: &mut Context<'_>) {
         let own = with_current(|current| current.is_some_and(|strand| strand.is_own_waker(cx.waker())));
         if own {
             self.leave(); // the strand is woken anyway
@@ -91,7 +135,7 @@ impl Wait {
 
     /// The attempt has succeeded.
     #[inline]
-    pub(crate) fn done(&mut self) {
+    pub fn done(&mut self) {
         if self.registered.is_some() {
             self.leave();
         }
@@ -101,6 +145,12 @@ impl Wait {
         if let Some((strand, key)) = self.registered.take() {
             strand.unregister(key);
         }
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").field("parked", &self.registered.is_some()).finish_non_exhaustive()
     }
 }
 

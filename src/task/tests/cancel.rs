@@ -12,7 +12,7 @@ use super::*;
 use crate::Error;
 use crate::error::{Closed, Mark, Reason};
 use crate::task::outcome::cancelled;
-use crate::task::{clock, fail_after, move_on_after, nursery, sleep};
+use crate::task::{Wait, clock, fail_after, move_on_after, nursery, sleep};
 
 /// Runs `strand` in a scope and cancels that scope when everybody waits.
 fn cancelled_run<T, F: Future<Output = Result<T>>>(strand: impl FnOnce(CancelScope) -> F) -> Result<Option<T>> {
@@ -298,6 +298,26 @@ fn c01_a_loop_that_swallows_ends() {
     });
     assert_eq!(outcome.unwrap(), None);
     assert!((ms(299)..ms(305)).contains(&took), "the test grace is 300 ms, it took {took:?}");
+    assert!((1000..1400).contains(&rounds.load(Ordering::SeqCst)), "{rounds:?}: fast, then slow");
+}
+
+/// The same where all awaits are one object's: the reads of a stream.
+#[test]
+fn c01_a_loop_that_swallows_with_one_wait_ends() {
+    let scope = CancelScope::new();
+    let rounds = AtomicUsize::new(0);
+    let mut wait = Wait::default();
+    let outcome = virtually(scope.run(async {
+        scope.cancel("test");
+        loop {
+            let told: Result<()> = poll_fn(|cx| wait.check(cx)).await;
+            assert!(told.is_err());
+            assert!(rounds.fetch_add(1, Ordering::SeqCst) < 10_000, "the grace does not end");
+        }
+        #[allow(unreachable_code)]
+        Ok(())
+    }));
+    assert_eq!(outcome.unwrap(), None);
     assert!((1000..1400).contains(&rounds.load(Ordering::SeqCst)), "{rounds:?}: fast, then slow");
 }
 
