@@ -39,11 +39,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod foreign;
 mod link;
 mod tokio;
 
 pub use self::tokio::{Foreign, Here, NotInfected, Thread, Tokio};
+pub use bytes::{FarBytes, NearBytes, open_byte_link};
 pub(crate) use foreign::call;
 pub use foreign::{Abort, ForeignLoop, ForeignTask, Placement, foreign, run};
 pub use link::{LinkBuilder, link, open_link};

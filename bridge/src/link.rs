@@ -16,6 +16,8 @@ use crate::{Abort, ForeignLoop, ForeignTask, Placement};
 
 /// Values that one direction of a link holds before its sender waits.
 const CAPACITY: usize = 64;
+/// Bytes that one direction of a link of bytes holds before its writer waits.
+const CAPACITY_BYTES: usize = 64 * 1024;
 
 /// Opens a link: starts `far` as a task of the foreign loop, waits for its first value, and runs `body` with this side's
 /// end and that value. [`link`] does the same with other bounds.
@@ -78,15 +80,16 @@ where
 
 /// A link with other bounds than the usual: `link(Tokio::here()?).capacity(1).open(far, body)`.
 pub fn link<P: Placement>(on: P) -> LinkBuilder<P> {
-    LinkBuilder { on, capacity: CAPACITY, options: Options::default() }
+    LinkBuilder { on, capacity: CAPACITY, capacity_bytes: CAPACITY_BYTES, options: Options::default() }
 }
 
 /// See [`link`].
 #[must_use = "a link is opened by `.open(far, body)`"]
 pub struct LinkBuilder<P> {
-    on: P,
+    pub(crate) on: P,
     capacity: usize,
-    options: Options,
+    pub(crate) capacity_bytes: usize,
+    pub(crate) options: Options,
 }
 
 impl<P: Placement> LinkBuilder<P> {
@@ -96,6 +99,15 @@ impl<P: Placement> LinkBuilder<P> {
     /// [`open`](LinkBuilder::open) panics if it is 0.
     pub fn capacity(mut self, values: usize) -> Self {
         self.capacity = values;
+        self
+    }
+
+    /// Bytes that each direction of a link of bytes holds before its writer waits; 64 KiB by default.
+    ///
+    /// # Panics
+    /// [`open_bytes`](LinkBuilder::open_bytes) panics if it is 0.
+    pub fn capacity_bytes(mut self, bytes: usize) -> Self {
+        self.capacity_bytes = bytes;
         self
     }
 
@@ -129,7 +141,7 @@ impl<P: Placement> LinkBuilder<P> {
         Out: Send + 'static,
         R: Send + 'static,
     {
-        let Self { on, capacity, options } = self;
+        let Self { on, capacity, options, .. } = self;
         on.scope(|on| open_on(on, capacity, options, far, body)).await
     }
 }
@@ -153,13 +165,31 @@ where
     Out: Send + 'static,
     R: Send + 'static,
 {
-    let name = format!("{} `{}`", on.noun(), type_name::<F>());
+    let opener = launch(on, type_name::<F>(), capacity, far)?;
+    let near = opener.opener.near();
+    converse(opener, options, |first| body(near, first)).await
+}
+
+/// Starts the foreign task, and gives the control of it.
+pub(crate) fn launch<L, F, FarFut, First, In, Out, R>(
+    on: L,
+    function: &str,
+    capacity: usize,
+    far: F,
+) -> Result<LinkOpener<First, In, Out, R>>
+where
+    L: ForeignLoop,
+    F: FnOnce(Far<First, In, Out>) -> FarFut + Send + 'static,
+    FarFut: Future<Output = Result<R>> + 'static,
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    let name = format!("{} `{function}`", on.noun());
     let Local { opener, far: far_end, report } = local(capacity);
     let abort = on.start(foreign(far, far_end, report))?;
-    drop(on);
-    let near = opener.near();
-    let opener = LinkOpener { opener, abort, name };
-    converse(opener, options, |first| body(near, first)).await
+    Ok(LinkOpener { opener, abort, name })
 }
 
 /// The foreign task around the far function: the report outlives the function's future, so that everything it owned is
@@ -194,6 +224,26 @@ pub(crate) struct LinkOpener<First, In, Out, R> {
     pub(crate) name: String,
 }
 
+impl<First, In, Out, R> LinkOpener<First, In, Out, R>
+where
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    /// Says that the task is to end, and to nobody else.
+    pub(crate) fn signal(&mut self, reason: Reason) {
+        self.opener.cancel(reason);
+    }
+
+    /// Drops a task that will not hear of the signal: one that waits nowhere where it is told.
+    pub(crate) fn abort_unless(&self, told: bool) {
+        if !told && !self.opener.is_told() {
+            self.abort.abort();
+        }
+    }
+}
+
 impl<First, In, Out, R> Opener<First> for LinkOpener<First, In, Out, R>
 where
     First: Send + 'static,
@@ -219,10 +269,8 @@ where
 
     /// A task that listens is told; one that does not would never hear of it, and is dropped at once.
     fn cancel(&mut self, reason: Reason) {
-        self.opener.cancel(reason);
-        if !self.opener.is_told() {
-            self.abort.abort();
-        }
+        self.signal(reason);
+        self.abort_unless(false);
     }
 
     fn abort(&mut self) {
@@ -236,6 +284,8 @@ where
 
 impl<P> fmt::Debug for LinkBuilder<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LinkBuilder").field("capacity", &self.capacity).finish_non_exhaustive()
+        let Self { capacity, capacity_bytes, .. } = self;
+        let mut shown = f.debug_struct("LinkBuilder");
+        shown.field("capacity", capacity).field("capacity_bytes", capacity_bytes).finish_non_exhaustive()
     }
 }
