@@ -13,8 +13,8 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use pleach::dialog::{Far, NearGone, Opener, Options, converse};
-use pleach::error::{Misuse, Reason};
+use pleach::dialog::{Far, FarFailed, NearGone, Opener, Options, converse};
+use pleach::error::{Kind, Misuse, Reason};
 use pleach::{Error, Result};
 
 pub use self::far::FarBytes;
@@ -113,7 +113,8 @@ where
         graceful(far(FarBytes::new(far_pipes, end)).await)
     };
     let link = launch(on, type_name::<F>(), 1, run)?;
-    converse(ByteOpener { link, pipes, told: false }, options, |()| body(near)).await
+    let opener = ByteOpener { link, pipes, told: false };
+    converse(opener, options, |()| async { body(near).await.map_err(echo) }).await
 }
 
 /// The dialog of a link of bytes, which has its life and carries no values.
@@ -122,6 +123,11 @@ type Signal = Far<(), Infallible, Infallible>;
 /// That the opener has finished, and reads no more, is no failure of who goes on writing.
 fn graceful(outcome: Result<()>) -> Result<()> {
     outcome.or_else(|error| if is_caused_by::<NearGone>(&error) { Ok(()) } else { Err(error) })
+}
+
+/// That the far task has failed is no failure of the body which was told so: the far task's is the link's.
+fn echo(error: Error) -> Error {
+    if is_caused_by::<FarFailed>(&error) { error.with_kind(Kind::Cancelled) } else { error }
 }
 
 fn is_caused_by<E: StdError + 'static>(error: &Error) -> bool {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use pleach::Error;
 use pleach::dialog::{FarFailed, FarReturned};
-use pleach::error::{Closed, Kind};
+use pleach::error::Closed;
 use pleach::task::Wait;
 
 use super::io::{End, both_worlds};
@@ -96,8 +96,7 @@ fn refused(refusal: Refusal) -> io::Error {
         Refusal::Over => carry(ErrorKind::NotConnected, Closed.into()),
         Refusal::Closed => closed(),
         Refusal::OtherDone => carry(ErrorKind::BrokenPipe, FarReturned.into()),
-        // Not a failure of its own: the far task's is the result of the link.
-        Refusal::OtherFailed => carry(ErrorKind::ConnectionReset, Error::from(FarFailed).with_kind(Kind::Cancelled)),
+        Refusal::OtherFailed => carry(ErrorKind::ConnectionReset, FarFailed.into()),
     }
 }
 
