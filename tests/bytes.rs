@@ -50,25 +50,30 @@ struct BodyError;
 #[error("the codec has lost its stream")]
 struct Wrapped(#[source] io::Error);
 
-/// Whether a task is gone: everything it owned has been dropped.
+/// What a task has come to.
 #[derive(Clone, Default)]
-struct Gone(Arc<AtomicBool>);
+struct Flag(Arc<AtomicBool>);
 
-struct Guard(Gone);
-
-impl Gone {
-    fn guard(&self) -> Guard {
-        Guard(self.clone())
+impl Flag {
+    fn set(&self) {
+        self.0.store(true, SeqCst);
     }
 
     fn get(&self) -> bool {
         self.0.load(SeqCst)
     }
+
+    /// Set when the task that owns it is gone, however it ended.
+    fn guard(&self) -> Guard {
+        Guard(self.clone())
+    }
 }
+
+struct Guard(Flag);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.0.store(true, SeqCst);
+        self.0.set();
     }
 }
 
@@ -89,17 +94,17 @@ async fn read_all(io: &mut FarBytes) -> Result<Vec<u8>> {
 }
 
 /// Waits for the cancel at a read, and has some time to clean up.
-async fn listens(mut io: FarBytes, guard: Guard) -> Result<()> {
+async fn listens(mut io: FarBytes, clean: Flag) -> Result<()> {
     let told = read_all(&mut io).await;
     tokio::time::sleep(A_WHILE).await;
-    drop(guard);
+    clean.set();
     told.map(drop)
 }
 
 // ---- L1: the foreign task has ended when the link completes
 
 async fn l01_bytes_normal_exit<P: Place>(on: P) -> Result<()> {
-    let gone = Gone::default();
+    let gone = Flag::default();
     let guard = gone.guard();
     let far = async move |mut io: FarBytes| {
         assert_eq!(read_all(&mut io).await?, b"hello", "the return of the body ends the stream");
@@ -117,36 +122,28 @@ async fn l01_bytes_normal_exit<P: Place>(on: P) -> Result<()> {
 }
 
 async fn l01_bytes_cancel<P: Place>(on: P) -> Result<()> {
-    let gone = Gone::default();
-    let guard = gone.guard();
-    let reads = open_byte_link(
-        on,
-        |io| listens(io, guard),
-        async |mut io| {
-            let mut byte = [0];
-            f::Read::read_exact(&mut io, &mut byte).await?;
-            Ok(())
-        },
-    );
+    let clean = Flag::default();
+    let listening = clean.clone();
+    let reads = open_byte_link(on, |io| listens(io, listening), reads_through_a_library);
     assert_eq!(move_on_after(A_WHILE, reads).await?, None);
-    assert!(gone.get(), "who waits for bytes is told of a cancel, and may clean up");
+    assert!(clean.get(), "who waits for bytes is told of a cancel, and may clean up");
 
-    let gone = Gone::default();
-    let guard = gone.guard();
+    let clean = Flag::default();
+    let listening = clean.clone();
     let far = async move |mut io: FarBytes| {
         io.cancelled().await;
         tokio::time::sleep(A_WHILE).await;
-        drop(guard);
+        listening.set();
         Ok(())
     };
     assert_eq!(move_on_after(A_WHILE, open_byte_link(on, far, async |_io| sleep(FOR_EVER).await)).await?, None);
-    assert!(gone.get(), "who waits for the cancel is told of it, and may clean up");
+    assert!(clean.get(), "who waits for the cancel is told of it, and may clean up");
     Ok(())
 }
 
 /// It has waited for bytes once, and waits for something else now: it would not hear of a cancel.
 async fn l01_bytes_cancel_of_a_deaf_task<P: Place>(on: P) -> Result<()> {
-    let gone = Gone::default();
+    let gone = Flag::default();
     let guard = gone.guard();
     let (deaf, mut is_deaf) = oneshot::channel();
     let far = async move |mut io: FarBytes| {
@@ -171,7 +168,7 @@ async fn l01_bytes_cancel_of_a_deaf_task<P: Place>(on: P) -> Result<()> {
 }
 
 async fn l01_bytes_dropped<P: Place>(on: P) -> Result<()> {
-    let gone = Gone::default();
+    let gone = Flag::default();
     let guard = gone.guard();
     CancelScope::new()
         .run(async {
@@ -467,6 +464,37 @@ async fn l26_bytes_a_dropped_read_takes_nothing<P: Place>(on: P) -> Result<()> {
     .await
 }
 
+// ---- L29: nobody starves
+
+async fn l29_bytes_a_stream_that_is_always_ready_lets_others_run<P: Place>(on: P) -> Result<()> {
+    const COUNT: usize = 10_000;
+    let (full, mut is_full) = oneshot::channel();
+    let far = async move |mut io: FarBytes| {
+        is_full.recv().await?;
+        let (turns, counter) = (Arc::new(AtomicUsize::new(0)), Flag::default());
+        let (counted, over) = (turns.clone(), counter.clone());
+        let other = tokio::task::spawn_local(async move {
+            while !over.get() {
+                counted.fetch_add(1, SeqCst);
+                tokio::task::yield_now().await;
+            }
+        });
+        for _ in 0..COUNT {
+            t::Read::read_u8(&mut io).await?;
+        }
+        counter.set();
+        let turns = turns.load(SeqCst);
+        other.await?;
+        assert!(turns > 10, "{turns} turns of another task during {COUNT} reads");
+        Ok(())
+    };
+    let body = async |mut io: NearBytes| {
+        f::Write::write_all(&mut io, &[1; COUNT]).await?;
+        Ok(full.send(()).map_err(Error::from)?)
+    };
+    link(on).capacity_bytes(COUNT).open_bytes(far, body).await
+}
+
 // ---- L24: random chunks against a model
 
 /// Numbers that look random and come again with their seed.
@@ -588,7 +616,7 @@ where
     F: FnOnce(pleach_bridge::Here) -> Fut + Send + 'static,
     Fut: Future<Output = Result<()>> + Send + 'static,
 {
-    pleach::actor::run(Tokio::current_thread(), || async { law(Tokio::here()?).await })
+    pleach::actor::run(Tokio::current_thread(), || eventually(async { law(Tokio::here()?).await }))
         .map_err(|error| format!("{error:?}").into())
 }
 
@@ -597,7 +625,8 @@ where
     F: FnOnce(pleach_bridge::Thread) -> Fut + Send + 'static,
     Fut: Future<Output = Result<()>> + Send + 'static,
 {
-    pleach::actor::run(Smol::one_thread(), || law(Tokio::thread())).map_err(|error| format!("{error:?}").into())
+    pleach::actor::run(Smol::one_thread(), || eventually(law(Tokio::thread())))
+        .map_err(|error| format!("{error:?}").into())
 }
 
 macro_rules! on_both {
@@ -626,6 +655,7 @@ fn main() {
         l24_bytes_each_direction_is_closed_alone,
         l24_bytes_after_a_failure_the_rest_can_be_drained,
         l26_bytes_a_dropped_read_takes_nothing,
+        l29_bytes_a_stream_that_is_always_ready_lets_others_run,
         l24_bytes_random_chunks,
     ];
     harness::main(laws);

@@ -6,13 +6,14 @@ use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pleach::dialog::{Far, NearGone};
 use pleach::error::Closed;
+use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 use super::io::{End, both_worlds};
-use super::pipe::{Refusal, Side};
+use super::pipe::{Refusal, Side, Taken};
 use super::{Pipes, carry, closed};
 
 /// The foreign task's end of a [link of bytes](super::open_byte_link): `AsyncRead` and `AsyncWrite`, in the traits of
@@ -80,18 +81,29 @@ impl FarBytes {
 
 impl End for FarBytes {
     fn poll_take(&mut self, cx: &mut Context<'_>, room: usize, sink: impl FnMut(&[u8])) -> Poll<io::Result<usize>> {
+        let turn = ready!(poll_proceed(cx));
         let taken = self.pipes.to_far.poll_take(Side::Far, cx, room, sink);
-        taken.map_err(|refusal| self.refused(refusal, cx))
+        settle(turn, taken).map_err(|refusal| self.refused(refusal, cx))
     }
 
     fn poll_put(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let turn = ready!(poll_proceed(cx));
         let taken = self.pipes.to_near.poll_put(Side::Far, cx, pieces);
-        taken.map_err(|refusal| self.refused(refusal, cx))
+        settle(turn, taken).map_err(|refusal| self.refused(refusal, cx))
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.pipes.to_near.close(Side::Far).map_err(|refusal| self.refused(refusal, cx)))
     }
+}
+
+/// A stream that is always ready must not keep its thread to itself: tokio counts what succeeds. Outside tokio this does
+/// nothing.
+fn settle(turn: RestoreOnPending, taken: Taken) -> Taken {
+    if taken.is_ready() {
+        turn.made_progress();
+    }
+    taken
 }
 
 both_worlds!(FarBytes);

@@ -114,7 +114,8 @@ where
     };
     let link = launch(on, type_name::<F>(), 1, run)?;
     let opener = ByteOpener { link, pipes, told: false };
-    converse(opener, options, |()| async { body(near).await.map_err(echo) }).await
+    // Boxed: what speaks a protocol is large, and each combinator around a future holds it more than once.
+    converse(opener, options, |()| Box::pin(async { body(near).await.map_err(echo) })).await
 }
 
 /// The dialog of a link of bytes, which has its life and carries no values.

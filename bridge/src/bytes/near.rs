@@ -66,6 +66,7 @@ impl End for NearBytes {
     /// Looks at the cancel first: a stream that is cut off must not look complete.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.write.check(cx)).map_err(cancelled)?;
+        self.write.done();
         Poll::Ready(self.pipes.to_far.close(Side::Near).map_err(refused))
     }
 }
