@@ -354,7 +354,10 @@ async fn l10_bytes_http_the_client_fails<P: Place>(on: P) -> Result<()> {
         let (mut sender, connection) = connect(TokioIo::new(io)).await?;
         let (frames, made) = Frames::new(10 * LARGE / FRAME);
         let request = sender.send_request(Request::post("/").body(frames)?);
-        let sends = async { Ok(drop(futures_lite::future::try_zip(request, connection).await?)) };
+        let sends = async {
+            let (_response, ()) = futures_lite::future::try_zip(request, connection).await?;
+            Ok(())
+        };
         or(sends, async {
             while made.load(SeqCst) * FRAME < 10_000 {
                 tokio::task::yield_now().await;
