@@ -13,6 +13,8 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::thread::sched_getaffinity;
+
 /// How long the peer is looked for.
 const LOOK: Duration = Duration::from_micros(50);
 /// What a wake-up adds to a gap, so that a gap of `LOOK` without sleep is seen as `LOOK + WAKE` with it.
@@ -137,7 +139,7 @@ impl Pace {
         }
         let end = match peer {
             _ if !looks => End::Off,
-            Place::Elsewhere if several_cpus() => {
+            Place::Elsewhere if !quota_of_one() => {
                 if now.saturating_duration_since(dry.since) <= LOOK {
                     return Step::Spin;
                 }
@@ -235,10 +237,15 @@ impl Pace {
     }
 }
 
-/// With one CPU, by affinity or by quota, a look takes away what the peer would answer with.
-fn several_cpus() -> bool {
-    static CPUS: OnceLock<usize> = OnceLock::new();
-    *CPUS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from)) > 1
+/// Whether a quota allows no more than one CPU at a time: a look takes away what the peer would answer with. A side that is
+/// bound to one CPU itself looks all the same: that the peer is on another one shows that there are more.
+fn quota_of_one() -> bool {
+    static QUOTA: OnceLock<bool> = OnceLock::new();
+    *QUOTA.get_or_init(|| {
+        let usable = std::thread::available_parallelism().map_or(1, usize::from);
+        let bound_to_one = sched_getaffinity(None).is_ok_and(|allowed| allowed.count() == 1);
+        usable == 1 && !bound_to_one
+    })
 }
 
 #[cfg(test)]
@@ -286,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_peer_elsewhere_is_looked_for_and_no_longer_than_it_may() {
-        if !several_cpus() {
+        if quota_of_one() {
             return;
         }
         let mut run = Run::new(Waiting::Balanced);
@@ -309,7 +316,7 @@ mod tests {
 
     #[test]
     fn two_looks_in_vain_end_looking_and_short_gaps_start_it_again() {
-        if !several_cpus() {
+        if quota_of_one() {
             return;
         }
         let mut run = Run::new(Waiting::Balanced);
@@ -327,7 +334,7 @@ mod tests {
         let mut run = Run::new(Waiting::Balanced);
         let found = (0..1_000).filter(|_| run.wait(1_000, Place::Elsewhere)).count();
         assert_eq!(found, 0);
-        assert!(!run.pace.on || !several_cpus());
+        assert!(!run.pace.on || quota_of_one());
     }
 
     #[test]
@@ -358,7 +365,7 @@ mod tests {
             run.pace.misses > 0 || run.pace.need > NEED
         };
         assert!(!learns(Waiting::Balanced));
-        assert!(learns(Waiting::Latency) || !several_cpus());
+        assert!(learns(Waiting::Latency) || quota_of_one());
         let mut idle = Run::new(Waiting::Idle);
         assert_eq!(idle.dry(Place::Elsewhere), Step::Park);
     }

@@ -1,16 +1,15 @@
 //! The far task's end of a dialog.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::TrySendError;
+use super::{End, TrySendError, stay};
 use crate::Result;
 
 /// What a carrier does for the far task.
 ///
 /// A `poll_` that returns `Pending` has arranged to be polled again; a dropped one has taken or sent nothing.
-pub(crate) trait FarEnd<First, In, Out>: Send {
+pub(crate) trait FarEnd<First, In, Out>: End + Send {
     fn started(&mut self, first: First) -> Result<()>;
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>>;
     /// A new value comes: forget what is kept of the last one.
@@ -66,7 +65,7 @@ impl<First, In, Out> Far<First, In, Out> {
     /// # Cancel safety
     /// A receive that is dropped has taken nothing.
     pub async fn recv(&mut self) -> Result<Option<In>> {
-        poll_fn(|cx| self.end.poll_recv(cx)).await
+        stay(&mut *self.end, |end, cx| end.poll_recv(cx)).await
     }
 
     /// Sends a value; waits while the dialog is full.
@@ -81,7 +80,7 @@ impl<First, In, Out> Far<First, In, Out> {
     pub async fn send(&mut self, value: Out) -> Result<()> {
         let mut value = Some(value);
         self.end.begin_send();
-        poll_fn(|cx| self.end.poll_send(cx, &mut value)).await
+        stay(&mut *self.end, |end, cx| end.poll_send(cx, &mut value)).await
     }
 
     /// Sends a value if there is room for it now.
@@ -101,7 +100,7 @@ impl<First, In, Out> Far<First, In, Out> {
     /// # Cancel safety
     /// Has no effect of its own.
     pub async fn cancelled(&mut self) {
-        poll_fn(|cx| self.end.poll_cancelled(cx)).await;
+        stay(&mut *self.end, |end, cx| end.poll_cancelled(cx)).await;
     }
 }
 

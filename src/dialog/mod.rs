@@ -24,6 +24,7 @@ mod converse;
 mod far;
 pub(crate) mod local;
 mod near;
+mod stay;
 
 pub use converse::{NeverStarted, Opener, Options, StartTimeout, Stuck, attend, converse};
 pub use far::Far;
@@ -31,6 +32,7 @@ pub(crate) use far::FarEnd;
 pub use local::{Local, LocalOpener, Report, local};
 pub use near::Near;
 pub(crate) use near::NearEnd;
+pub(crate) use stay::{End, stay};
 
 use std::fmt;
 

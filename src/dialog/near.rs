@@ -1,10 +1,9 @@
 //! The opener's end of a dialog.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::TrySendError;
+use super::{End, TrySendError, stay};
 use crate::Result;
 
 /// What a carrier does for the opener's body.
@@ -12,7 +11,7 @@ use crate::Result;
 /// If the far task *failed*, the body's scope has been cancelled, which is what the body sees; where that cancel does not
 /// reach, values that came before can still be received, and then these answer [`FarFailed`](super::FarFailed). Once the
 /// dialog is over, an end that was carried out of the body is refused.
-pub(crate) trait NearEnd<In, Out, R>: Send {
+pub(crate) trait NearEnd<In, Out, R>: End + Send {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Out>>>;
     /// A new value comes: forget what is kept of the last one.
     fn begin_send(&mut self) {}
@@ -48,7 +47,7 @@ impl<In, Out, R> Near<In, Out, R> {
     pub async fn send(&mut self, value: In) -> Result<()> {
         let mut value = Some(value);
         self.end.begin_send();
-        poll_fn(|cx| self.end.poll_send(cx, &mut value)).await
+        stay(&mut *self.end, |end, cx| end.poll_send(cx, &mut value)).await
     }
 
     /// The next value, or `None` when the far task has returned and everything was read.
@@ -60,7 +59,7 @@ impl<In, Out, R> Near<In, Out, R> {
     /// # Cancel safety
     /// A receive that is dropped has taken nothing.
     pub async fn recv(&mut self) -> Result<Option<Out>> {
-        poll_fn(|cx| self.end.poll_recv(cx)).await
+        stay(&mut *self.end, |end, cx| end.poll_recv(cx)).await
     }
 
     /// Sends a value if there is room for it now.
@@ -91,7 +90,7 @@ impl<In, Out, R> Near<In, Out, R> {
     /// If it is dropped, the stop has been said all the same.
     pub async fn finish(mut self) -> Result<R> {
         self.end.stop();
-        poll_fn(|cx| self.end.poll_finish(cx)).await
+        stay(&mut *self.end, |end, cx| end.poll_finish(cx)).await
     }
 }
 

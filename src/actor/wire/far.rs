@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::{Wire, register};
 use crate::Result;
 use crate::dialog::local::runtime_await;
-use crate::dialog::{FarEnd, TrySendError};
+use crate::dialog::{End, FarEnd, TrySendError};
 use crate::error::{Closed, Misuse};
 use crate::proto::event::{DialogId, Received, SendError, Sent};
 use crate::task::{CancelScope, Wait};
@@ -58,6 +58,8 @@ pub(super) fn refused(error: SendError) -> crate::Error {
         other => Misuse::new(other.to_string()).into(),
     }
 }
+
+impl<First, In, Out> End for RemoteFar<First, In, Out> {}
 
 impl<First, In, Out> FarEnd<First, In, Out> for RemoteFar<First, In, Out>
 where

@@ -12,7 +12,7 @@ use super::far::Scratch;
 use super::{Waiting, Wire, register};
 use crate::actor::endpoint::Target;
 use crate::dialog::local::{far_failed, runtime_await};
-use crate::dialog::{FarReturned, Near, NearEnd, NeverStarted, Opener, Stuck, TrySendError};
+use crate::dialog::{End, FarReturned, Near, NearEnd, NeverStarted, Opener, Stuck, TrySendError};
 use crate::error::{Closed, Misuse, Reason};
 use crate::proto::event::{DialogId, OpenError, Outcome, Received};
 use crate::proto::start::Start;
@@ -260,6 +260,8 @@ impl<In, Out, R: DeserializeOwned> RemoteNear<In, Out, R> {
         self.shared.open.wire.decode(&outcome)
     }
 }
+
+impl<In, Out, R> End for RemoteNear<In, Out, R> {}
 
 impl<In, Out, R> NearEnd<In, Out, R> for RemoteNear<In, Out, R>
 where

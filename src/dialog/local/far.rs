@@ -1,14 +1,116 @@
 //! The far task's end of a dialog in this process.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Shared, lock, register, wake};
-use crate::Result;
-use crate::dialog::{FarEnd, TrySendError};
+use super::Shared;
+use super::link::{Link, news};
+use super::queue::{Reader, Rest, Writer, poll_attempts};
+use crate::dialog::{End, FarEnd, TrySendError};
 use crate::error::Misuse;
+use crate::{Error, Result};
 
 pub(super) struct LocalFar<First, In, Out, R> {
-    pub(super) shared: Shared<First, In, Out, R>,
+    shared: Arc<Shared<First, In, Out, R>>,
+    link: Arc<Link>,
+    writer: Writer<Out>,
+    reader: Reader<In>,
+    waits: bool,
+}
+
+impl<First, In, Out, R> LocalFar<First, In, Out, R> {
+    pub(super) fn new(shared: Arc<Shared<First, In, Out, R>>, writer: Writer<Out>, reader: Reader<In>) -> Self {
+        Self { link: shared.link.clone(), shared, writer, reader, waits: false }
+    }
+
+    #[inline]
+    fn attempt_recv(&mut self) -> Option<Result<Option<In>>> {
+        // Before the ring: what was sent before the stop is in it when the stop is seen.
+        let news = self.link.news();
+        if news & news::CANCELLED != 0 {
+            return self.cancelled().map(Err);
+        }
+        if let Some(value) = self.reader.pop() {
+            return Some(Ok(Some(value)));
+        }
+        (news & (news::STOPPED | news::GONE) != 0).then_some(Ok(None))
+    }
+
+    #[inline]
+    fn refusal(&self) -> Option<Error> {
+        let news = self.link.news();
+        if news & (news::STARTED | news::CANCELLED | news::ENDED | news::GONE) == news::STARTED {
+            return None;
+        }
+        self.shared.far_refusal(news)
+    }
+
+    #[inline]
+    fn attempt_send(&mut self, value: &mut Option<Out>) -> Option<Result<()>> {
+        if let Some(refusal) = self.refusal() {
+            return Some(Err(refusal));
+        }
+        let sent = value.take().expect("a send is not polled after it has completed");
+        match self.writer.push(sent) {
+            Ok(()) => Some(Ok(())),
+            Err(back) => {
+                *value = Some(back);
+                None
+            }
+        }
+    }
+
+    fn attempt_cancelled(&mut self) -> Option<()> {
+        if self.link.news() & (news::CANCELLED | news::GONE) == 0 {
+            return None;
+        }
+        let _ = self.cancelled();
+        Some(())
+    }
+
+    #[cold]
+    fn cancelled(&self) -> Option<Error> {
+        self.shared.lock().cancelled()
+    }
+
+    /// Waits where a cancel finds it. That it does is said before the last attempt, which may find the cancel itself.
+    #[inline]
+    fn rest(&mut self, rest: impl FnOnce(&mut Self) -> Rest) -> Rest {
+        if self.waits {
+            return rest(self);
+        }
+        self.waits = true;
+        self.link.far_waits();
+        Rest::Again
+    }
+
+    /// Others have their turn, then it is polled again; unless it must hear of a cancel first.
+    #[cold]
+    fn gives_turn(&mut self, cx: &Context<'_>) -> bool {
+        self.waits = true;
+        self.link.far_waits();
+        let gives = self.link.news() & news::CANCELLED == 0;
+        if gives {
+            cx.waker().wake_by_ref();
+        }
+        gives
+    }
+
+    #[inline]
+    fn goes_on(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.link.far_goes_on();
+        }
+    }
+}
+
+impl<First, In, Out, R> End for LocalFar<First, In, Out, R> {
+    fn leave(&mut self) {
+        self.goes_on();
+        self.writer.leave();
+        self.reader.leave();
+        self.link.signal.leave();
+    }
 }
 
 impl<First, In, Out, R> FarEnd<First, In, Out> for LocalFar<First, In, Out, R>
@@ -19,65 +121,63 @@ where
     R: Send,
 {
     fn started(&mut self, first: First) -> Result<()> {
-        let opener = {
-            let mut core = lock(&self.shared);
+        {
+            let mut core = self.shared.lock();
             if let Some(cancelled) = core.cancelled() {
                 return Err(cancelled);
             }
             core.phase.started().map_err(|refused| Misuse::new(refused.to_string()))?;
             core.first = Some(first);
-            core.opener.take()
-        };
-        wake(opener);
+            self.link.announce(news::STARTED);
+        }
+        self.link.opener.wake();
         Ok(())
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
-        let mut core = lock(&self.shared);
-        if let Some(cancelled) = core.cancelled() {
-            return Poll::Ready(Err(cancelled));
+        if self.reader.is_spent() && self.gives_turn(cx) {
+            return Poll::Pending;
         }
-        if let Some((value, writer)) = core.to_far.pop() {
-            drop(core);
-            wake(writer);
-            return Poll::Ready(Ok(Some(value)));
+        let received = poll_attempts(self, cx, Self::attempt_recv, |far, cx| far.rest(|far| far.reader.rest(cx)));
+        if received.is_ready() {
+            self.goes_on();
+            self.reader.done();
         }
-        if core.stopped || core.gone {
-            return Poll::Ready(Ok(None));
-        }
-        register(&mut core.to_far.reader, cx);
-        Poll::Pending
+        received
     }
 
     fn try_send(&mut self, value: Out) -> Result<(), TrySendError<Out>> {
-        let mut core = lock(&self.shared);
-        if let Some(refusal) = core.far_refusal() {
+        if let Some(refusal) = self.refusal() {
             return Err(TrySendError::Refused(value, refusal));
         }
-        let reader = core.to_near.try_push(value).map_err(TrySendError::Full)?;
-        drop(core);
-        wake(reader);
-        Ok(())
+        self.writer.push(value).map_err(TrySendError::Full)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>> {
-        let mut core = lock(&self.shared);
-        if let Some(refusal) = core.far_refusal() {
-            return Poll::Ready(Err(refusal));
+        if self.writer.is_spent() && self.gives_turn(cx) {
+            return Poll::Pending;
         }
-        core.to_near.poll_push(value, cx).map(|reader| {
-            drop(core);
-            wake(reader);
-            Ok(())
-        })
+        let attempt = |far: &mut Self| far.attempt_send(value);
+        let sent = poll_attempts(self, cx, attempt, |far, cx| far.rest(|far| far.writer.rest(cx)));
+        if sent.is_ready() {
+            self.goes_on();
+            self.writer.done();
+        }
+        sent
     }
 
     fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut core = lock(&self.shared);
-        if core.cancelled().is_some() || core.gone {
-            return Poll::Ready(());
+        let rest = |far: &mut Self, cx: &mut Context<'_>| {
+            far.rest(|far| {
+                far.link.signal.sleep(cx.waker());
+                Rest::Asleep
+            })
+        };
+        let cancelled = poll_attempts(self, cx, Self::attempt_cancelled, rest);
+        if cancelled.is_ready() {
+            self.goes_on();
+            self.link.signal.leave();
         }
-        register(&mut core.signal, cx);
-        Poll::Pending
+        cancelled
     }
 }

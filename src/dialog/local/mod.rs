@@ -1,16 +1,24 @@
-//! The carrier for two tasks of one process: one lock, two bounded queues, values that move.
+//! The carrier for two tasks of one process: values that move through two bounded rings, and one lock for the rest.
+//!
+//! A send or a receive that need not wait takes no lock: it looks at the news, which are one atomic, and at its ring.
 
 mod far;
+mod link;
+mod lookout;
 mod near;
 mod opener;
+mod queue;
+mod sleeper;
 
-use std::collections::VecDeque;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
 
 use self::far::LocalFar;
-use self::near::LocalNear;
+use self::link::{Link, Side, news};
 pub use self::opener::{LocalOpener, Report};
+use self::queue::{Reader, Writer, queue};
 use super::{Far, FarFailed, FarReturned, NearGone};
 use crate::error::{Cancelled, Closed, Kind, Mark, Misuse};
 use crate::proto::dialog::Callee;
@@ -31,10 +39,12 @@ where
     R: Send + 'static,
 {
     assert!(capacity > 0, "a dialog needs room for one value");
-    let shared = Arc::new(Mutex::new(Core::new(capacity)));
-    let opener = LocalOpener { shared: shared.clone() };
-    let far = Far::new(LocalFar { shared: shared.clone() });
-    Local { opener, far, report: Report { shared, done: false } }
+    let link = Arc::new(Link::default());
+    let (to_far, from_near) = queue(capacity, &link, Side::Near);
+    let (to_near, from_far) = queue(capacity, &link, Side::Far);
+    let shared = Arc::new(Shared { core: Mutex::new(Core::new((to_far, from_far))), link });
+    let far = Far::new(LocalFar::new(shared.clone(), to_near, from_near));
+    Local { opener: LocalOpener::new(shared.clone()), far, report: Report { shared, done: false } }
 }
 
 /// The parts of a dialog inside this process, see [`local`].
@@ -48,117 +58,27 @@ pub struct Local<First, In, Out, R> {
     pub report: Report<First, In, Out, R>,
 }
 
-/// One direction: values, and who waits for them or for room.
-struct Queue<T> {
-    values: VecDeque<T>,
-    capacity: usize,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+/// What the parts share.
+struct Shared<First, In, Out, R> {
+    core: Mutex<Core<First, In, Out, R>>,
+    link: Arc<Link>,
 }
 
-impl<T> Queue<T> {
-    fn new(capacity: usize) -> Self {
-        Self { values: VecDeque::with_capacity(capacity.min(64)), capacity, reader: None, writer: None }
-    }
-
-    /// Puts the value in and gives the reader to wake, or gives the value back.
-    fn try_push(&mut self, value: T) -> Result<Option<Waker>, T> {
-        if self.values.len() >= self.capacity {
-            return Err(value);
-        }
-        self.values.push_back(value);
-        Ok(self.reader.take())
-    }
-
-    /// Puts the value in and gives the reader to wake, or registers the writer.
-    fn poll_push(&mut self, value: &mut Option<T>, cx: &Context<'_>) -> Poll<Option<Waker>> {
-        if self.values.len() >= self.capacity {
-            register(&mut self.writer, cx);
-            return Poll::Pending;
-        }
-        self.values.push_back(value.take().expect("a send is not polled after it has completed"));
-        Poll::Ready(self.reader.take())
-    }
-
-    /// Takes a value out and gives the writer to wake: also for a single place, as the reader may take no second value
-    /// before it has heard of something that the writer does after its send.
-    fn pop(&mut self) -> Option<(T, Option<Waker>)> {
-        let value = self.values.pop_front()?;
-        Some((value, self.writer.take()))
-    }
-
-    fn wakers(&mut self) -> [Option<Waker>; 2] {
-        [self.reader.take(), self.writer.take()]
-    }
-}
-
-/// Everything both sides look at, behind one lock.
+/// What is seldom needed.
 struct Core<First, In, Out, R> {
     phase: Callee,
     first: Option<First>,
-    to_far: Queue<In>,
-    to_near: Queue<Out>,
-    /// The opener sends no more.
-    stopped: bool,
-    /// The opener has left for good.
-    gone: bool,
+    /// The rings of the near end, until it is made.
+    near: Option<(Writer<In>, Reader<Out>)>,
     cancel: Option<Mark>,
     /// Whether the far task has been given the cancel, or waits where it will be.
     told: bool,
     outcome: Option<Result<R>>,
-    /// Set with the outcome and never reset: `outcome` itself is taken by whoever needs it.
-    ended: bool,
-    failed: bool,
-    opener: Option<Waker>,
-    signal: Option<Waker>,
 }
 
-type Shared<First, In, Out, R> = Arc<Mutex<Core<First, In, Out, R>>>;
-
 impl<First, In, Out, R> Core<First, In, Out, R> {
-    fn new(capacity: usize) -> Self {
-        Self {
-            phase: Callee::new(false),
-            first: None,
-            to_far: Queue::new(capacity),
-            to_near: Queue::new(capacity),
-            stopped: false,
-            gone: false,
-            cancel: None,
-            told: false,
-            outcome: None,
-            ended: false,
-            failed: false,
-            opener: None,
-            signal: None,
-        }
-    }
-
-    /// Why the opener's side can send nothing, if it cannot.
-    fn near_refusal(&self) -> Option<Error> {
-        if self.ended && !self.failed {
-            return Some(FarReturned.into());
-        }
-        self.near_error().or_else(|| self.stopped.then(stopped))
-    }
-
-    /// What the opener's side is told where the far task has failed, or the end was carried out of its dialog.
-    fn near_error(&self) -> Option<Error> {
-        if self.gone {
-            return Some(Closed.into());
-        }
-        self.failed.then(far_failed)
-    }
-
-    /// Why the far side can send nothing, if it cannot.
-    fn far_refusal(&mut self) -> Option<Error> {
-        if let Some(cancelled) = self.cancelled() {
-            return Some(cancelled);
-        }
-        if let Err(misuse) = self.phase.send() {
-            return Some(Misuse::new(misuse.to_string()).into());
-        }
-        self.gone.then(|| NearGone.into())
+    fn new(near: (Writer<In>, Reader<Out>)) -> Self {
+        Self { phase: Callee::new(false), first: None, near: Some(near), cancel: None, told: false, outcome: None }
     }
 
     /// The far side's view of a cancel: an error that is a cancel of a scope no ancestor of a foreign task has.
@@ -169,21 +89,39 @@ impl<First, In, Out, R> Core<First, In, Out, R> {
     }
 }
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
+impl<First, In, Out, R> Shared<First, In, Out, R> {
+    fn lock(&self) -> MutexGuard<'_, Core<First, In, Out, R>> {
+        self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
 
-fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
-    match slot {
-        Some(waker) if waker.will_wake(cx.waker()) => {}
-        other => *other = Some(cx.waker().clone()),
+    /// Why the opener's side can send nothing, if it cannot.
+    fn near_refusal(&self, news: u8) -> Option<Error> {
+        if news & (news::ENDED | news::FAILED) == news::ENDED {
+            return Some(FarReturned.into());
+        }
+        near_error(news).or_else(|| (news & news::STOPPED != 0).then(stopped))
+    }
+
+    /// Why the far side can send nothing, if it cannot.
+    #[cold]
+    fn far_refusal(&self, news: u8) -> Option<Error> {
+        let mut core = self.lock();
+        if let Some(cancelled) = core.cancelled() {
+            return Some(cancelled);
+        }
+        if let Err(misuse) = core.phase.send() {
+            return Some(Misuse::new(misuse.to_string()).into());
+        }
+        (news & news::GONE != 0).then(|| NearGone.into())
     }
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
+/// What the opener's side is told where the far task has failed, or the end was carried out of its dialog.
+fn near_error(news: u8) -> Option<Error> {
+    if news & news::GONE != 0 {
+        return Some(Closed.into());
     }
+    (news & news::FAILED != 0).then(far_failed)
 }
 
 /// Looks at the cancel before the attempt; a runtime await of the opener's strand.

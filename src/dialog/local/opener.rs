@@ -1,16 +1,50 @@
 //! The opener's control of a dialog in this process, and the word of whoever runs the far task.
 
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use super::{LocalNear, Shared, lock, register, wake};
+use super::Shared;
+use super::link::{Side, news};
+use super::near::LocalNear;
 use crate::dialog::{Near, Opener};
 use crate::error::{Cancelled, Mark, Reason, ScopeId};
-use crate::task::Wait;
 use crate::{Error, Result};
 
 /// The opener's control of a dialog inside this process.
 pub struct LocalOpener<First, In, Out, R> {
-    pub(super) shared: Shared<First, In, Out, R>,
+    shared: Arc<Shared<First, In, Out, R>>,
+    /// The last waker it went to sleep with.
+    waker: Option<Waker>,
+}
+
+impl<First, In, Out, R> LocalOpener<First, In, Out, R> {
+    pub(super) fn new(shared: Arc<Shared<First, In, Out, R>>) -> Self {
+        Self { shared, waker: None }
+    }
+
+    /// Sleeps, and says whether it has begun to: then it must look once more.
+    fn sleep(&mut self, cx: &Context<'_>) -> bool {
+        let opener = &self.shared.link.opener;
+        if opener.is_asleep() && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return false;
+        }
+        self.waker = Some(cx.waker().clone());
+        opener.sleep(cx.waker());
+        true
+    }
+
+    fn attempt_first(&self) -> Option<Option<Result<First>>> {
+        let news = self.shared.link.news();
+        if news & (news::STARTED | news::ENDED) == 0 {
+            return None;
+        }
+        Some(self.shared.lock().first.take().map(Ok))
+    }
+
+    fn attempt_ended(&self) -> Option<bool> {
+        let news = self.shared.link.news();
+        (news & news::ENDED != 0).then_some(news & news::FAILED != 0)
+    }
 }
 
 impl<First, In, Out, R> LocalOpener<First, In, Out, R>
@@ -21,19 +55,23 @@ where
     R: Send + 'static,
 {
     /// The end for the opener's body.
+    ///
+    /// # Panics
+    /// The second time: a dialog has one.
     pub fn near(&self) -> Near<In, Out, R> {
-        Near::new(LocalNear { shared: self.shared.clone(), wait: Wait::default() })
+        let (writer, reader) = self.shared.lock().near.take().expect("`near` is asked for once");
+        Near::new(LocalNear::new(self.shared.clone(), writer, reader))
     }
 
     /// The far task's result, once, when it has ended well.
     pub fn take_result(&mut self) -> Option<R> {
-        lock(&self.shared).outcome.take_if(|outcome| outcome.is_ok())?.ok()
+        self.shared.lock().outcome.take_if(|outcome| outcome.is_ok())?.ok()
     }
 
     /// Whether the far task has been given the cancel or is parked where it gets it; one that has not, and is still
     /// there, must be dropped by its loop.
     pub fn is_told(&self) -> bool {
-        lock(&self.shared).told
+        self.shared.lock().told
     }
 }
 
@@ -51,71 +89,44 @@ where
     R: Send + 'static,
 {
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<First>>> {
-        let mut core = lock(&self.shared);
-        if let Some(first) = core.first.take() {
-            return Poll::Ready(Some(Ok(first)));
-        }
-        if core.ended {
-            return Poll::Ready(None);
-        }
-        register(&mut core.opener, cx);
-        Poll::Pending
+        let first = self.attempt_first().or_else(|| self.sleep(cx).then(|| self.attempt_first()).flatten());
+        first.map_or(Poll::Pending, Poll::Ready)
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut core = lock(&self.shared);
-        if core.ended {
-            return Poll::Ready(core.failed);
-        }
-        register(&mut core.opener, cx);
-        Poll::Pending
+        let ended = self.attempt_ended().or_else(|| self.sleep(cx).then(|| self.attempt_ended()).flatten());
+        ended.map_or(Poll::Pending, Poll::Ready)
     }
 
     fn take_failure(&mut self) -> Option<Error> {
-        let mut core = lock(&self.shared);
-        if !core.failed {
-            return None;
-        }
-        core.outcome.take()?.err()
+        self.shared.lock().outcome.take_if(|outcome| outcome.is_err())?.err()
     }
 
     fn stop(&mut self) {
-        let reader = {
-            let mut core = lock(&self.shared);
-            core.stopped = true;
-            core.to_far.reader.take()
-        };
-        wake(reader);
+        self.shared.link.announce(news::STOPPED);
+        self.shared.link.gate(Side::Near).reader.wake();
     }
 
     fn cancel(&mut self, reason: Reason) {
-        let wakers = {
-            let mut core = lock(&self.shared);
-            if core.cancel.is_some() || core.ended {
+        {
+            let mut core = self.shared.lock();
+            if core.cancel.is_some() || self.shared.link.news() & news::ENDED != 0 {
                 return;
             }
             core.cancel = Some(Mark { scope: ScopeId::fresh(), reason });
-            // Whoever is parked in one of our operations, or waits for the signal, is told by this very wake.
-            let parked = [core.to_far.reader.take(), core.to_near.writer.take(), core.signal.take()];
-            core.told = parked.iter().any(Option::is_some);
-            parked
-        };
-        wakers.into_iter().for_each(wake);
+            // Whoever waits in one of our operations, or for the signal, is told by being woken.
+            core.told = self.shared.link.cancel();
+        }
+        self.shared.link.wake(Side::Far);
     }
 }
 
 impl<First, In, Out, R> Drop for LocalOpener<First, In, Out, R> {
     fn drop(&mut self) {
-        let (wakers, unread) = {
-            let mut core = lock(&self.shared);
-            core.gone = true;
-            let unread = std::mem::take(&mut core.to_near.values);
-            let [far_reader, near_writer] = core.to_far.wakers();
-            let [near_reader, far_writer] = core.to_near.wakers();
-            ([far_reader, far_writer, near_reader, near_writer], unread)
-        };
-        wakers.into_iter().for_each(wake);
-        drop(unread);
+        let link = &self.shared.link;
+        link.announce(news::GONE);
+        link.wake(Side::Far);
+        link.wake(Side::Near);
     }
 }
 
@@ -123,7 +134,7 @@ impl<First, In, Out, R> Drop for LocalOpener<First, In, Out, R> {
 ///
 /// Hold it outside the far future, so that everything the far task owned is gone when the outcome is seen.
 pub struct Report<First, In, Out, R> {
-    pub(super) shared: Shared<First, In, Out, R>,
+    pub(super) shared: Arc<Shared<First, In, Out, R>>,
     pub(super) done: bool,
 }
 
@@ -135,25 +146,24 @@ impl<First, In, Out, R> Report<First, In, Out, R> {
 
     fn put(&mut self, outcome: Result<R>) {
         self.done = true;
-        let wakers = {
-            let mut core = lock(&self.shared);
+        let link = &self.shared.link;
+        {
+            let mut core = self.shared.lock();
             // Refused only a second time, and a report is consumed by its first.
             let _ = core.phase.finish();
-            core.failed = outcome.is_err();
+            let failed = if outcome.is_err() { news::FAILED } else { 0 };
             core.outcome = Some(outcome);
-            core.ended = true;
-            let [near_reader, _] = core.to_near.wakers();
-            let [_, near_writer] = core.to_far.wakers();
-            [near_reader, near_writer, core.opener.take()]
-        };
-        wakers.into_iter().for_each(wake);
+            link.announce(news::ENDED | failed);
+        }
+        link.wake(Side::Near);
+        link.opener.wake();
     }
 }
 
 impl<First, In, Out, R> Drop for Report<First, In, Out, R> {
     fn drop(&mut self) {
         if !self.done {
-            let cancel = lock(&self.shared).cancel.clone();
+            let cancel = self.shared.lock().cancel.clone();
             let outcome = match cancel {
                 Some(mark) => Err(Cancelled { mark }.into()),
                 None => Err(Dropped.into()),
