@@ -80,8 +80,8 @@ pub(super) struct Lookout {
 }
 
 impl Lookout {
-    pub(super) fn new() -> Self {
-        Self { pace: Pace::new(Waiting::Balanced), streak: 0, waits: false }
+    pub(super) fn new(waiting: Waiting) -> Self {
+        Self { pace: Pace::new(waiting), streak: 0, waits: false }
     }
 
     /// Whether so much was done without a wait that others should have a turn.

@@ -22,6 +22,7 @@ use self::queue::{Reader, Writer, queue};
 use super::{Far, FarFailed, FarReturned, NearGone};
 use crate::error::{Cancelled, Closed, Kind, Mark, Misuse};
 use crate::proto::dialog::Callee;
+use crate::waiting::Waiting;
 use crate::{Error, Result};
 
 /// Makes the two ends of a dialog inside this process, with room for `capacity` values in each direction.
@@ -40,8 +41,8 @@ where
 {
     assert!(capacity > 0, "a dialog needs room for one value");
     let link = Arc::new(Link::default());
-    let (to_far, from_near) = queue(capacity, &link, Side::Near);
-    let (to_near, from_far) = queue(capacity, &link, Side::Far);
+    let (to_far, from_near) = queue(capacity, &link, Side::Near, Waiting::Balanced);
+    let (to_near, from_far) = queue(capacity, &link, Side::Far, Waiting::Balanced);
     let shared = Arc::new(Shared { core: Mutex::new(Core::new((to_far, from_far))), link });
     let far = Far::new(LocalFar::new(shared.clone(), to_near, from_near));
     Local { opener: LocalOpener::new(shared.clone()), far, report: Report { shared, done: false } }

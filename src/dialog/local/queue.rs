@@ -7,6 +7,7 @@ use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use super::link::{Link, Side};
 use super::lookout::{Look, Lookout};
+use crate::waiting::Waiting;
 
 /// What became of an attempt that found nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +40,13 @@ pub(super) fn poll_attempts<E, T>(
     }
 }
 
-/// Makes the direction in which `writer` writes.
-pub(super) fn queue<T>(capacity: usize, link: &Arc<Link>, writer: Side) -> (Writer<T>, Reader<T>) {
+/// Makes the direction in which `writer` writes; `waiting` is how both sides of it wait.
+pub(super) fn queue<T>(capacity: usize, link: &Arc<Link>, writer: Side, waiting: Waiting) -> (Writer<T>, Reader<T>) {
     let (producer, consumer) = RingBuffer::new(capacity);
     let half = capacity.div_ceil(2);
-    let writer = Writer { ring: producer, half, link: link.clone(), side: writer, lookout: Lookout::new() };
-    let reader = Reader { ring: consumer, link: link.clone(), side: writer.side.other(), lookout: Lookout::new() };
+    let writer = Writer { ring: producer, half, link: link.clone(), side: writer, lookout: Lookout::new(waiting) };
+    let reader =
+        Reader { ring: consumer, link: link.clone(), side: writer.side.other(), lookout: Lookout::new(waiting) };
     (writer, reader)
 }
 
