@@ -52,7 +52,10 @@ impl<First, In, Out, R> LocalFar<First, In, Out, R> {
         }
         let sent = value.take().expect("a send is not polled after it has completed");
         match self.writer.push(sent) {
-            Ok(()) => Some(Ok(())),
+            Ok(()) => {
+                self.reader.answered();
+                Some(Ok(()))
+            }
             Err(back) => {
                 *value = Some(back);
                 None
@@ -150,7 +153,9 @@ where
         if let Some(refusal) = self.refusal() {
             return Err(TrySendError::Refused(value, refusal));
         }
-        self.writer.push(value).map_err(TrySendError::Full)
+        self.writer.push(value).map_err(TrySendError::Full)?;
+        self.reader.answered();
+        Ok(())
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>> {

@@ -10,8 +10,8 @@ use crate::waiting::{Pace, Place, Step, Waiting};
 
 /// How long a look lasts, before the executor gets a turn.
 const BURST: Duration = Duration::from_micros(2);
-/// Looks between two looks at the clock.
-const LOOKS: u32 = 8;
+/// Pauses between two looks at the clock.
+const PAUSES: u32 = 16;
 /// Operations in a row without a wait, before the executor gets a turn.
 const STREAK: u32 = 128;
 
@@ -61,6 +61,25 @@ fn thread_number() -> u64 {
     })
 }
 
+/// How closely one looks. Each look takes the cache line away from the other side, which is just writing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Eye {
+    /// At an answer: the other side has nothing else to write.
+    Close,
+    /// At a stream: a little later there is more.
+    Relaxed,
+}
+
+impl Eye {
+    /// Pauses before each look.
+    fn pauses(self) -> u32 {
+        match self {
+            Self::Close => 1,
+            Self::Relaxed => 8,
+        }
+    }
+}
+
 /// What a look came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -96,9 +115,9 @@ impl Lookout {
         true
     }
 
-    /// Nothing is there: `found` says when that changes. It is asked for the last time with `true`, which means that it
-    /// should not ask for too much.
-    pub(super) fn look(&mut self, own: &Seat, other: &Seat, found: impl Fn(bool) -> bool) -> Look {
+    /// Nothing is there: `found` says when that changes, asked at this pace. It is asked for the last time with `true`,
+    /// which means that it should not ask for too much.
+    pub(super) fn look(&mut self, own: &Seat, other: &Seat, eye: Eye, found: impl Fn(bool) -> bool) -> Look {
         self.streak = 0;
         self.waits = true;
         if self.pace.parked() {
@@ -107,7 +126,7 @@ impl Lookout {
         let Some(place) = own.take(other) else { return Look::Sleep };
         let now = Instant::now();
         let is_there = match self.pace.dry(now, place) {
-            Step::Spin => spin(now, found),
+            Step::Spin => spin(now, eye, found),
             Step::Yield => self.give_way(now, found),
             Step::Park => return Look::Sleep,
         };
@@ -133,13 +152,16 @@ impl Lookout {
     }
 }
 
-fn spin(since: Instant, found: impl Fn(bool) -> bool) -> bool {
+fn spin(since: Instant, eye: Eye, found: impl Fn(bool) -> bool) -> bool {
+    let pauses = eye.pauses();
     loop {
-        for _ in 0..LOOKS {
+        for _ in 0..PAUSES / pauses {
+            for _ in 0..pauses {
+                std::hint::spin_loop();
+            }
             if found(false) {
                 return true;
             }
-            std::hint::spin_loop();
         }
         if since.elapsed() >= BURST {
             return found(true);

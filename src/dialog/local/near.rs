@@ -48,7 +48,10 @@ impl<First, In, Out, R> LocalNear<First, In, Out, R> {
         }
         let sent = value.take().expect("a send is not polled after it has completed");
         match self.writer.push(sent) {
-            Ok(()) => Some(Ok(())),
+            Ok(()) => {
+                self.reader.answered();
+                Some(Ok(()))
+            }
             Err(back) => {
                 *value = Some(back);
                 None
@@ -116,7 +119,9 @@ where
         if let Some(refusal) = self.shared.near_refusal(self.link.news()) {
             return Err(TrySendError::Refused(value, refusal));
         }
-        self.writer.push(value).map_err(TrySendError::Full)
+        self.writer.push(value).map_err(TrySendError::Full)?;
+        self.reader.answered();
+        Ok(())
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<In>) -> Poll<Result<()>> {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use super::link::{Link, Side};
-use super::lookout::{Look, Lookout};
+use super::lookout::{Eye, Look, Lookout};
 use crate::waiting::Waiting;
 
 /// What became of an attempt that found nothing.
@@ -45,8 +45,13 @@ pub(super) fn queue<T>(capacity: usize, link: &Arc<Link>, writer: Side, waiting:
     let (producer, consumer) = RingBuffer::new(capacity);
     let half = capacity.div_ceil(2);
     let writer = Writer { ring: producer, half, link: link.clone(), side: writer, lookout: Lookout::new(waiting) };
-    let reader =
-        Reader { ring: consumer, link: link.clone(), side: writer.side.other(), lookout: Lookout::new(waiting) };
+    let reader = Reader {
+        ring: consumer,
+        unanswered: 0,
+        link: link.clone(),
+        side: writer.side.other(),
+        lookout: Lookout::new(waiting),
+    };
     (writer, reader)
 }
 
@@ -82,7 +87,7 @@ impl<T> Writer<T> {
         let (ring, half) = (&self.ring, self.half);
         let room = |any: bool| ring.slots() >= if any { 1 } else { half };
         let (own, other) = (self.link.seat(self.side), self.link.seat(self.side.other()));
-        match self.lookout.look(own, other, room) {
+        match self.lookout.look(own, other, Eye::Relaxed, room) {
             Look::Found => Rest::Again,
             Look::Turn => turn(cx),
             Look::Sleep => {
@@ -118,6 +123,8 @@ impl<T> Writer<T> {
 /// The end that values come out of.
 pub(super) struct Reader<T> {
     ring: Consumer<T>,
+    /// Values that came since this side has sent one.
+    unanswered: u32,
     link: Arc<Link>,
     side: Side,
     lookout: Lookout,
@@ -128,15 +135,23 @@ impl<T> Reader<T> {
     #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
         let value = self.ring.pop().ok()?;
+        self.unanswered = self.unanswered.saturating_add(1);
         self.link.gate(self.side.other()).writer.wake();
         Some(value)
+    }
+
+    /// This side has sent something, which may have an answer.
+    #[inline]
+    pub(super) fn answered(&mut self) {
+        self.unanswered = 0;
     }
 
     /// Waits for a value.
     pub(super) fn rest(&mut self, cx: &Context<'_>) -> Rest {
         let ring = &self.ring;
         let (own, other) = (self.link.seat(self.side), self.link.seat(self.side.other()));
-        match self.lookout.look(own, other, |_| !ring.is_empty()) {
+        let eye = if self.unanswered > 1 { Eye::Relaxed } else { Eye::Close };
+        match self.lookout.look(own, other, eye, |_| !ring.is_empty()) {
             Look::Found => Rest::Again,
             Look::Turn => turn(cx),
             Look::Sleep => {

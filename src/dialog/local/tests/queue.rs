@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_lite::future::block_on;
 
 use super::super::link::{Link, Side};
-use super::super::lookout::{Look, Lookout, Seat};
+use super::super::lookout::{Eye, Look, Lookout, Seat};
 use super::super::queue::{Reader, Rest, Writer, poll_attempts, queue};
 use super::super::sleeper::Sleeper;
 use super::{Dice, bounded, counted};
@@ -144,7 +144,9 @@ fn a_waker_is_dropped_without_a_lock() {
 fn taken_elsewhere() -> Arc<Seat> {
     let seat = Arc::new(Seat::default());
     let taken = seat.clone();
-    std::thread::spawn(move || Lookout::new(Waiting::Idle).look(&taken, &Seat::default(), |_| false)).join().unwrap();
+    std::thread::spawn(move || Lookout::new(Waiting::Idle).look(&taken, &Seat::default(), Eye::Close, |_| false))
+        .join()
+        .unwrap();
     seat
 }
 
@@ -152,13 +154,21 @@ fn taken_elsewhere() -> Arc<Seat> {
 fn only_a_side_on_another_thread_is_looked_for() {
     let (here, unknown, elsewhere) = (Seat::default(), Seat::default(), taken_elsewhere());
     let mut lookout = Lookout::new(Waiting::Balanced);
-    assert_eq!(lookout.look(&here, &unknown, |_| true), Look::Sleep);
-    assert_eq!(lookout.look(&unknown, &here, |_| true), Look::Sleep, "on one thread looking takes the other's time");
-    assert_eq!(lookout.look(&here, &elsewhere, |_| true), Look::Found);
+    assert_eq!(lookout.look(&here, &unknown, Eye::Close, |_| true), Look::Sleep);
+    assert_eq!(lookout.look(&unknown, &here, Eye::Close, |_| true), Look::Sleep, "it would take the other's time");
+    assert_eq!(lookout.look(&here, &elsewhere, Eye::Close, |_| true), Look::Found);
     lookout.data();
-    assert_eq!(lookout.look(&here, &elsewhere, |_| false), Look::Turn, "its executor has others");
-    while lookout.look(&here, &elsewhere, |_| false) == Look::Turn {}
-    assert_eq!(lookout.look(&here, &elsewhere, |_| true), Look::Sleep, "it sleeps until something comes");
+    assert_eq!(lookout.look(&here, &elsewhere, Eye::Relaxed, |_| false), Look::Turn, "its executor has others");
+}
+
+/// Each wait ends asleep, and after a few in vain it begins so.
+#[test]
+fn l29_an_idle_side_sleeps() {
+    let (here, elsewhere) = (Seat::default(), taken_elsewhere());
+    let mut lookout = Lookout::new(Waiting::Balanced);
+    let turns = (0..10_000).find(|_| lookout.look(&here, &elsewhere, Eye::Close, |_| false) == Look::Sleep);
+    assert!(turns.is_some(), "it looks for ever");
+    assert_eq!(lookout.look(&here, &elsewhere, Eye::Close, |_| true), Look::Sleep, "until something comes");
 }
 
 #[test]
