@@ -52,6 +52,7 @@ pub use actor::actor_nursery;
 pub use error::{Error, Result};
 pub use pleach_macros::{endpoint, main, test};
 pub use task::nursery;
+pub use waiting::Waiting;
 
 /// What most programs need: `use pleach::prelude::*;`.
 pub mod prelude {

@@ -49,6 +49,24 @@ pub enum Waiting {
     Idle,
 }
 
+impl Waiting {
+    const ALL: [Self; 3] = [Self::Latency, Self::Balanced, Self::Idle];
+
+    /// What it is called in another process.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Balanced => "balanced",
+            Self::Idle => "idle",
+        }
+    }
+
+    /// The one of this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|waiting| waiting.name() == name)
+    }
+}
+
 /// Where the peer was when it was last heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -132,7 +150,7 @@ impl Pace {
 
     /// Nothing is ready, and everything is flushed.
     pub(crate) fn dry(&mut self, now: Instant, peer: Place) -> Step {
-        let looks = self.looks(now);
+        let looks = self.looks(|| now);
         let dry = self.dry.get_or_insert(Dry { since: now, yields: 0, end: None });
         if dry.end.is_some() {
             return Step::Park;
@@ -160,6 +178,18 @@ impl Pace {
         self.dry.as_ref().is_some_and(|dry| dry.end.is_some())
     }
 
+    /// Whether [`dry`](Self::dry) would have something better to say than to sleep: for whoever must prepare for looking.
+    pub(crate) fn may_look(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        !self.parked() && self.looks(now)
+    }
+
+    /// Nothing is ready, and it sleeps without having looked.
+    pub(crate) fn sleeps(&mut self, now: impl FnOnce() -> Instant) {
+        if self.policy != Waiting::Idle && self.dry.is_none() {
+            self.dry = Some(Dry { since: now(), yields: 0, end: Some(End::Off) });
+        }
+    }
+
     /// The CPU was given away, and came back after this time.
     pub(crate) fn yielded(&mut self, now: Instant, took: Duration) {
         if took <= STOLEN {
@@ -181,12 +211,12 @@ impl Pace {
         }
     }
 
-    fn looks(&mut self, now: Instant) -> bool {
+    fn looks(&mut self, now: impl FnOnce() -> Instant) -> bool {
         if self.policy == Waiting::Idle {
             return false;
         }
         match self.banned_until {
-            Some(until) if now < until => false,
+            Some(until) if now() < until => false,
             Some(_) => {
                 self.banned_until = None;
                 self.on = true;
@@ -301,6 +331,14 @@ mod tests {
             assert!(run.wait(20, Place::Elsewhere));
         }
         assert!(!run.wait(80, Place::Elsewhere), "it slept after 50 us");
+    }
+
+    #[test]
+    fn each_has_a_name_by_which_another_process_finds_it() {
+        for waiting in [Waiting::Latency, Waiting::Balanced, Waiting::Idle] {
+            assert_eq!(Waiting::from_name(waiting.name()), Some(waiting));
+        }
+        assert_eq!(Waiting::from_name("eager"), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 
 use super::process;
 use super::started::Started;
+use super::turns::Turns;
 use crate::Result;
 use crate::error::Misuse;
 use crate::host::Reactor;
@@ -31,6 +32,8 @@ pub(crate) struct Me {
     pub(crate) grace: Duration,
     /// Serves its sockets.
     pub(crate) reactor: Arc<dyn Reactor>,
+    /// The turns of its root.
+    pub(crate) turns: Arc<Turns>,
     /// Where connection drivers live: beside the actor's own tasks, not below them, so that they outlive a cancel.
     pub(crate) services: Nursery<'static>,
     /// The actors that its tasks have started, and those of the actors that share its process.

@@ -12,7 +12,7 @@ use crate::codec::Codec;
 use crate::error::Misuse;
 use crate::host::{self, Host, Smol};
 use crate::task::not_cancelled;
-use crate::{Error, Result};
+use crate::{Error, Result, Waiting};
 
 /// The smallest limit of a message: an error must fit.
 const MIN_MESSAGE: usize = 4096;
@@ -42,6 +42,7 @@ pub struct ActorBuilder {
     pub(super) grace: Duration,
     pub(super) carrier: Carrier,
     pub(super) max_message: usize,
+    pub(super) waiting: Waiting,
 }
 
 impl ActorBuilder {
@@ -55,6 +56,7 @@ impl ActorBuilder {
             grace: ACTOR_GRACE,
             carrier: Carrier::default(),
             max_message: 16 << 20,
+            waiting: Waiting::default(),
         }
     }
 
@@ -97,6 +99,25 @@ impl ActorBuilder {
     /// most.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
+        self
+    }
+
+    /// What both ends of its connection spend while each waits for the other; CPU for short gaps by default.
+    ///
+    /// ```
+    /// # use pleach::prelude::*;
+    /// use pleach::Waiting;
+    ///
+    /// async fn start_a_quiet_one() -> Result<()> {
+    ///     actor_nursery(async |n| {
+    ///         let logger = n.actor("logger").waiting(Waiting::Idle).start().await?;
+    ///         logger.cancel_actor().await
+    ///     })
+    ///     .await
+    /// }
+    /// ```
+    pub fn waiting(mut self, waiting: Waiting) -> Self {
+        self.waiting = waiting;
         self
     }
 

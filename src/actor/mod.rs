@@ -19,6 +19,7 @@ pub(crate) mod root;
 mod serve;
 mod started;
 pub(crate) mod test_root;
+mod turns;
 mod wire;
 
 pub use builder::{ActorBuilder, Carrier, StartFailed};

@@ -14,6 +14,7 @@ use super::endpoint::{self, Entry};
 use super::nursery::ACTOR_GRACE;
 use super::process::{self, ChildRole, ParentEvents, ParentHandle};
 use super::serve::serve;
+use super::turns::Turns;
 use super::wire::{Control, Lost, Setup, Wire};
 use crate::codec::Codec;
 use crate::error::{Kind, Mark, Misuse, Reason};
@@ -22,7 +23,7 @@ use crate::proto::connection::Role;
 use crate::proto::control::ControlMessage;
 use crate::proto::handshake::Known;
 use crate::task::{CancelScope, nursery};
-use crate::{Error, Result};
+use crate::{Error, Result, Waiting};
 
 /// Exit status of an actor that could not become one.
 const NO_ROLE: u8 = 70;
@@ -188,14 +189,19 @@ where
     F: FnOnce(Arc<Me>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<T>> + Send + 'static,
 {
-    nursery(async move |services| {
-        let Place { path, tree, incarnation, grace } = place;
-        let (services, started) = (services.clone(), Arc::default());
-        let me = Arc::new(Me { path, tree, incarnation, grace, reactor, services: services.clone(), started });
-        // As a task beside the drivers, so that a wake of one of them does not poll the whole actor.
-        services.spawn(root(me))?.join().await
-    })
-    .await
+    let turns = Arc::new(Turns::new(reactor.clone()));
+    let all = nursery({
+        let turns = turns.clone();
+        async move |services| {
+            let Place { path, tree, incarnation, grace } = place;
+            let (services, started) = (services.clone(), Arc::default());
+            let me =
+                Arc::new(Me { path, tree, incarnation, grace, reactor, turns, services: services.clone(), started });
+            // As a task beside the drivers, so that a wake of one of them does not poll the whole actor.
+            services.spawn(root(me))?.join().await
+        }
+    });
+    turns.around(all).await
 }
 
 /// The life of an actor, to its exit status.
@@ -246,6 +252,7 @@ async fn actor(role: ChildRole, reactor: Arc<dyn Reactor>) -> Result<()> {
             peer: above,
             codec,
             max_message: usize::try_from(agreed.max_message).unwrap_or(usize::MAX),
+            waiting: Waiting::from_name(&spec.waiting).unwrap_or_default(),
             control: Some(Box::new(ToParent(parent.clone()))),
         };
         let transport = me.reactor.serve(UnixStream::from(data))?;

@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Waker;
 
 pub use registry::{HOSTS, HostEntry};
 pub(crate) use registry::{make, names};
@@ -52,6 +53,15 @@ pub trait Reactor: Send + Sync + 'static {
     /// # Errors
     /// If the socket cannot be registered, for want of descriptors or memory.
     fn serve(&self, socket: UnixStream) -> io::Result<Box<dyn Transport>>;
+
+    /// Wakes this once the rest of the loop has had its turn. Called within the host's context, on its thread, when a poll
+    /// of the root has just returned, for whoever has nothing to do but wants to look again soon.
+    ///
+    /// At once by default: the loop then polls the root again, after whatever was ready before. One that postpones some
+    /// of its tasks for as long as anything is ready must postpone this as well, or they would starve.
+    fn wake_in_turn(&self, waker: Waker) {
+        waker.wake();
+    }
 }
 
 impl std::fmt::Debug for dyn Host {

@@ -82,6 +82,8 @@ pub(crate) struct Connection {
     kept: BTreeMap<DialogId, Reason>,
     events: VecDeque<Event>,
     reader: Reader,
+    /// Where the peer ran when it wrote last, if it said so.
+    peer_cpu: Option<usize>,
     /// What was received and has not been consumed, over all dialogs.
     ledger: Ledger,
     output: Output,
@@ -103,6 +105,7 @@ impl Connection {
             kept: BTreeMap::new(),
             events: VecDeque::new(),
             reader: Reader::default(),
+            peer_cpu: None,
             ledger: Ledger::new(limits.credit, largest(&limits)),
             output: Output::new(Pool::new(limits.credit, limits.credit_per_dialog, largest(&limits))),
             lost: None,
@@ -113,6 +116,11 @@ impl Connection {
     /// Who speaks in the errors that this end makes: the path of its actor and which start of it this is.
     pub(crate) fn set_actor(&mut self, path: &str, incarnation: u64) {
         self.actor = (path.to_owned(), incarnation);
+    }
+
+    /// The CPU the peer ran on when it wrote what was received last, if it told.
+    pub(crate) fn peer_cpu(&self) -> Option<usize> {
+        self.peer_cpu
     }
 
     /// What has changed, oldest first. Drain it after every call that takes something in.

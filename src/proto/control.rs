@@ -64,6 +64,9 @@ pub(crate) struct SpawnSpec {
     /// How long it may unwind after a cancel, in milliseconds.
     #[serde(default)]
     pub(crate) grace_ms: u64,
+    /// How it waits for what its parent sends.
+    #[serde(default)]
+    pub(crate) waiting: String,
     /// Whatever the layers above add.
     #[serde(default)]
     pub(crate) extra: Vec<(String, ByteBuf)>,

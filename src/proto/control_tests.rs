@@ -19,6 +19,7 @@ fn spec(config: usize) -> SpawnSpec {
         path: "root/a".into(),
         incarnation: 3,
         host_config: vec![5; config],
+        waiting: "idle".into(),
         extra: vec![("k".into(), ByteBuf::from(vec![1, 2]))],
         ..SpawnSpec::default()
     }

@@ -4,9 +4,11 @@
 //! 0..4    payload length, little endian
 //! 4       kind
 //! 5       flags: bit 0 = more fragments of this message follow
-//! 6..8    the CPU the writer ran on, plus one; 0 = not told
+//! 6..8    the CPU the writer ran on, plus one, little endian; 0 = not told
 //! 8..16   dialog, little endian; 0 = the connection itself
 //! ```
+
+use std::ops::Range;
 
 use thiserror::Error;
 
@@ -15,6 +17,8 @@ pub(crate) const HEADER: usize = 16;
 /// Most payload of one fragment.
 pub(crate) const MAX_PAYLOAD: usize = 64 * 1024;
 const MORE: u8 = 1;
+/// Where in a header the writer's CPU is.
+const CPU: Range<usize> = 6..8;
 
 /// What a fragment is for. 0x40..=0x7F is reserved for inspection and debugging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,13 +92,18 @@ pub(crate) enum BadHeader {
 }
 
 impl Header {
+    /// The CPU the writer ran on, if it was told.
+    pub(crate) fn writer_cpu(self) -> Option<usize> {
+        usize::from(self.cpu).checked_sub(1)
+    }
+
     /// The 16 bytes of it.
     pub(crate) fn to_bytes(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[0..4].copy_from_slice(&self.len.to_le_bytes());
         bytes[4] = self.kind as u8;
         bytes[5] = if self.more { MORE } else { 0 };
-        bytes[6..8].copy_from_slice(&self.cpu.to_le_bytes());
+        bytes[CPU].copy_from_slice(&self.cpu.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.dialog.to_le_bytes());
         bytes
     }
@@ -111,6 +120,13 @@ impl Header {
         }
         let dialog = u64::from_le_bytes(bytes[8..16].try_into().expect("eight bytes"));
         Ok(Self { len, kind, more: bytes[5] & MORE != 0, cpu: u16::from_le_bytes([bytes[6], bytes[7]]), dialog })
+    }
+}
+
+/// Writes into the header that `fragments` begins with that they were written on this CPU; once per write is enough.
+pub(crate) fn tell_cpu(fragments: &mut [u8], cpu: usize) {
+    if let (Some(field), Ok(told)) = (fragments.get_mut(CPU), u16::try_from(cpu + 1)) {
+        field.copy_from_slice(&told.to_le_bytes());
     }
 }
 

@@ -6,11 +6,63 @@
 
 pub mod mem;
 
+use std::io;
+
 use futures_lite::{AsyncRead, AsyncWrite};
 
 /// A stream of bytes in both directions, in order, until one end is gone.
 ///
 /// Reading 0 bytes means that the other end is gone.
-pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for T {}
+///
+/// ```
+/// use std::io;
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll};
+///
+/// use futures_lite::{AsyncRead, AsyncWrite};
+/// use pleach::transport::{Transport, mem};
+///
+/// /// Counts what is read.
+/// struct Counted {
+///     inner: mem::Mem,
+///     taken: usize,
+/// }
+///
+/// impl AsyncRead for Counted {
+///     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+///         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+///         if let Poll::Ready(Ok(taken)) = read {
+///             self.taken += taken;
+///         }
+///         read
+///     }
+/// }
+///
+/// impl AsyncWrite for Counted {
+///     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+///         Pin::new(&mut self.inner).poll_write(cx, bytes)
+///     }
+///
+///     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         Pin::new(&mut self.inner).poll_flush(cx)
+///     }
+///
+///     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         Pin::new(&mut self.inner).poll_close(cx)
+///     }
+/// }
+///
+/// impl Transport for Counted {}
+/// ```
+pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Reads what is there now, and registers nobody if nothing is. The connection calls this again and again, for up to
+    /// 50 us, while it looks for an answer before it sleeps; so it must be cheap, and must ask the source itself, not a
+    /// readiness that only a turn of the reactor renews.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there. `Unsupported`, the default, if to be woken is as
+    /// cheap as looking: then the connection always sleeps at once. All others as with `poll_read`.
+    fn try_read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

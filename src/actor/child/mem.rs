@@ -32,6 +32,7 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         incarnation: child.incarnation,
         grace: builder.grace,
         reactor: parent.reactor.clone(),
+        turns: parent.turns.clone(),
         services: parent.services.clone(),
         started: parent.started.clone(),
     });
@@ -42,6 +43,7 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         peer: peer.to_owned(),
         codec: builder.codecs[0],
         max_message: builder.max_message,
+        waiting: builder.waiting,
         control: None,
     };
     let ours = Wire::start(setup(Role::Parent, &parent, &child.path), Box::new(ours))?;

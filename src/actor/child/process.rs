@@ -101,6 +101,7 @@ fn spec(builder: &ActorBuilder, child: &Child, exposed: &[&'static Entry]) -> Sp
         exposed: exposed.iter().map(|entry| entry.name.to_owned()).collect(),
         codecs: names(&builder.codecs),
         grace_ms: u64::try_from(builder.grace.as_millis()).unwrap_or(u64::MAX),
+        waiting: builder.waiting.name().to_owned(),
         ..SpawnSpec::default()
     }
 }
@@ -127,6 +128,7 @@ fn connect(
         peer: child.path.clone(),
         codec,
         max_message: usize::try_from(agreed.max_message).unwrap_or(usize::MAX),
+        waiting: builder.waiting,
         control: Some(Box::new(ControlOf(handle))),
     };
     let transport = me.reactor.serve(socket)?;

@@ -1,13 +1,16 @@
 //! Moves the bytes of one connection: everything that is ready in one write, everything that has come in one read.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
+use rustix::thread::sched_getcpu;
 
+use super::look::{Look, Next};
 use super::{Lost, Wire, register};
 use crate::Result;
 use crate::error::RemoteError;
@@ -36,7 +39,16 @@ enum End {
 
 /// Drives the connection until it ends, then gives every open dialog its outcome.
 pub(super) async fn drive(wire: Arc<Wire>, transport: Box<dyn Transport>) -> Result<()> {
-    let mut driver = Driver { wire: &wire, transport, out: Vec::new(), written: 0, buffer: vec![0; READ], drain: None };
+    let mut driver = Driver {
+        wire: &wire,
+        transport,
+        out: Vec::new(),
+        written: 0,
+        buffer: vec![0; READ],
+        drained: false,
+        look: Look::new(wire.waiting, wire.here.turns.clone()),
+        drain: None,
+    };
     let end = poll_fn(|cx| driver.poll(cx)).await;
     let verdict = match end {
         End::Closed => wire.broken("this side has closed the connection".to_owned()),
@@ -90,6 +102,8 @@ struct Turn {
     more: bool,
     closing: bool,
     lost: bool,
+    /// The CPU on which the peer wrote last.
+    peer_cpu: Option<usize>,
 }
 
 struct Driver<'a> {
@@ -98,12 +112,19 @@ struct Driver<'a> {
     out: Vec<u8>,
     written: usize,
     buffer: Vec<u8>,
+    /// The last read took all there was.
+    drained: bool,
+    look: Look,
     /// Runs from the news of the peer's death.
     drain: Option<Alarm>,
 }
 
 impl Driver<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.look.lets_others_go_first() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         for _ in 0..ROUNDS {
             let turn = self.turn(cx);
             if let Err(error) = self.poll_write(cx) {
@@ -113,12 +134,20 @@ impl Driver<'_> {
             if written && turn.closing && !turn.more {
                 return Poll::Ready(End::Closed);
             }
-            match Pin::new(&mut self.transport).poll_read(cx, &mut self.buffer) {
+            let idle = written && !turn.more && !turn.lost;
+            let read = if idle { self.poll_look(turn.peer_cpu, cx) } else { self.poll_read(cx) };
+            match read {
                 Poll::Ready(Ok(0)) => return Poll::Ready(self.eof()),
                 Poll::Ready(Ok(taken)) => {
+                    self.drained = taken < self.buffer.len();
+                    self.look.data();
                     let bytes = &self.buffer[..taken];
                     if let Err(error) = self.wire.step(|state| state.proto.receive(bytes)) {
                         return Poll::Ready(End::Broken(format!("{} broke the protocol: {error}", self.wire.peer)));
+                    }
+                    if self.drained && self.look.ask(cx) {
+                        // Those who have got something go first: what they answer is then written at once.
+                        return Poll::Pending;
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(self.broke(&error)),
@@ -139,10 +168,51 @@ impl Driver<'_> {
             self.out.clear();
             self.written = 0;
             if state.proto.has_output() {
-                state.proto.transmit(&mut self.out, WRITE);
+                state.proto.transmit(&mut self.out, WRITE, Some(sched_getcpu()));
             }
         }
-        Turn { more: state.proto.has_output(), closing: state.closing, lost: state.lost.is_some() }
+        Turn {
+            more: state.proto.has_output(),
+            closing: state.closing,
+            lost: state.lost.is_some(),
+            peer_cpu: state.proto.peer_cpu(),
+        }
+    }
+
+    /// Reads, or registers for something to read.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.transport).poll_read(cx, &mut self.buffer)
+    }
+
+    /// Reads, or looks for something to read as long as that is worth it; then registers.
+    fn poll_look(&mut self, peer: Option<usize>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut tries = usize::from(!self.drained);
+        loop {
+            if let Some(read) = self.try_read(tries) {
+                return Poll::Ready(read);
+            }
+            tries = match self.look.next(peer, cx) {
+                Next::Turn => return Poll::Pending,
+                Next::Try(tries) => tries,
+                Next::Sleep => return self.poll_read(cx),
+            };
+        }
+    }
+
+    /// What a few tries gave, if one of them gave anything.
+    fn try_read(&mut self, tries: usize) -> Option<io::Result<usize>> {
+        for _ in 0..tries {
+            match self.transport.try_read(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.drained = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.look.is_blind();
+                    return None;
+                }
+                read => return Some(read),
+            }
+        }
+        None
     }
 
     /// A dead peer's socket ends by itself, unless a helper of it holds the other end.
@@ -155,10 +225,10 @@ impl Driver<'_> {
     }
 
     /// Writes what was taken, as far as the transport has room.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while self.written < self.out.len() {
             match Pin::new(&mut self.transport).poll_write(cx, &self.out[self.written..]) {
-                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => self.written += written,
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
@@ -168,7 +238,7 @@ impl Driver<'_> {
     }
 
     /// The peer reads no more: what it has written before may still be there to be read.
-    fn write_failed(&mut self, error: &std::io::Error) -> End {
+    fn write_failed(&mut self, error: &io::Error) -> End {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         loop {
             match Pin::new(&mut self.transport).poll_read(&mut cx, &mut self.buffer) {
@@ -190,7 +260,7 @@ impl Driver<'_> {
         End::Gone(format!("{} {how}", self.wire.peer))
     }
 
-    fn broke(&self, error: &std::io::Error) -> End {
+    fn broke(&self, error: &io::Error) -> End {
         End::Gone(format!("the connection to {} broke: {error}", self.wire.peer))
     }
 }

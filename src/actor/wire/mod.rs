@@ -8,7 +8,10 @@ mod call;
 mod driver;
 mod far;
 mod inbound;
+mod look;
 mod near;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -43,6 +46,7 @@ pub(super) struct Setup {
     pub(super) peer: String,
     pub(super) codec: Codec,
     pub(super) max_message: usize,
+    pub(super) waiting: crate::Waiting,
     pub(super) control: Option<Box<dyn Control>>,
 }
 
@@ -60,6 +64,7 @@ pub(crate) struct Wire {
     here: Arc<Me>,
     peer: String,
     codec: Codec,
+    waiting: crate::Waiting,
     control: Option<Box<dyn Control>>,
 }
 
@@ -129,6 +134,7 @@ impl Wire {
             here: setup.here,
             peer: setup.peer,
             codec: setup.codec,
+            waiting: setup.waiting,
             control: setup.control,
         });
         services.spawn(driver::drive(wire.clone(), transport))?;

@@ -89,24 +89,33 @@ impl LoopSocket {
     }
 }
 
-impl AsyncRead for LoopSocket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        if self.drained && self.wait_read(cx) {
-            return Poll::Pending;
-        }
+impl Transport for LoopSocket {
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match rustix::net::recv(self.socket.as_fd(), &mut *buffer, rustix::net::RecvFlags::DONTWAIT) {
                 Ok((_, taken)) => {
                     self.drained = taken < buffer.len() && taken > 0;
-                    return Poll::Ready(Ok(taken));
+                    return Ok(taken);
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => {
-                    if self.wait_read(cx) {
-                        return Poll::Pending;
-                    }
+                Err(error) => {
+                    self.drained = error == rustix::io::Errno::AGAIN;
+                    return Err(error.into());
                 }
-                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+}
+
+impl AsyncRead for LoopSocket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            if self.drained && self.wait_read(cx) {
+                return Poll::Pending;
+            }
+            match self.try_read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
             }
         }
     }

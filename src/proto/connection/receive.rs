@@ -70,6 +70,7 @@ impl Connection {
 
     fn on_fragment(&mut self, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
         let Header { kind, more, dialog: id, .. } = header;
+        self.peer_cpu = header.writer_cpu().or(self.peer_cpu);
         match kind {
             Kind::Start | Kind::Started | Kind::Item | Kind::Return | Kind::Error => self.on_message(header, payload),
             _ if more => Err(ProtocolError::Malformed(kind)),

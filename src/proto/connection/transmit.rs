@@ -4,15 +4,15 @@ use super::Connection;
 use super::output::write;
 use crate::proto::entry::Side;
 use crate::proto::event::{ControlFrame, DialogId};
-use crate::proto::fragment::Kind;
+use crate::proto::fragment::{Kind, tell_cpu};
 
 impl Connection {
     /// Appends what is to be written; `false` if that is nothing.
     ///
     /// It stops at the first fragment that reaches `budget`, so what it appends may be longer by one fragment. Call it
     /// whenever the transport has room and [`Connection::has_output`]; with an empty `out` the bytes are not copied
-    /// again.
-    pub(crate) fn transmit(&mut self, out: &mut Vec<u8>, budget: usize) -> bool {
+    /// again. The peer is told that it was written on this CPU.
+    pub(crate) fn transmit(&mut self, out: &mut Vec<u8>, budget: usize, cpu: Option<usize>) -> bool {
         let from = out.len();
         let end = from.saturating_add(budget);
         self.write_urgent(out);
@@ -22,6 +22,9 @@ impl Connection {
             self.take_turn(id, out);
         }
         self.write_bye(out);
+        if let Some(cpu) = cpu {
+            tell_cpu(&mut out[from..], cpu);
+        }
         out.len() > from
     }
 

@@ -139,7 +139,7 @@ fn d10_a_cancelled_start_does_not_run_and_says_why() {
 fn d10_a_cancel_in_the_middle_of_a_large_start_is_answered_at_once() {
     let mut pair = Pair::new(limits(true));
     let id = pair.parent.conn.open(&vec![1; 300_000], false).unwrap();
-    pair.parent.conn.transmit(&mut pair.parent.written, 1);
+    pair.parent.conn.transmit(&mut pair.parent.written, 1, None);
     let part = std::mem::take(&mut pair.parent.written);
     pair.child.receive(&part, usize::MAX);
     pair.parent.conn.cancel(id, &because("enough"));
@@ -173,7 +173,7 @@ fn d10_a_cancel_goes_before_queued_data_on_one_connection() {
     let _ = pair.parent.conn.send(other, &vec![0; 1 << 20]).unwrap();
     pair.parent.conn.cancel(id, &because("enough"));
     let mut out = Vec::new();
-    pair.parent.conn.transmit(&mut out, 1);
+    pair.parent.conn.transmit(&mut out, 1, None);
     pair.child.receive(&out, usize::MAX);
     assert_eq!(pair.child.count(id, EventKind::CancelRequested), 1);
 }

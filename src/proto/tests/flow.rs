@@ -142,7 +142,7 @@ fn t06_a_ping_pong_is_not_delayed_by_a_large_message() {
         let mut between = 0;
         while pair.child.recv(ping) != Received::Item(b"ping".to_vec()) {
             let mut out = Vec::new();
-            pair.parent.conn.transmit(&mut out, 1);
+            pair.parent.conn.transmit(&mut out, 1, None);
             between += out.len();
             pair.child.receive(&out, usize::MAX);
         }
@@ -164,7 +164,7 @@ fn t06_dialogs_take_turns() {
     let mut shares = [0; 3];
     for _ in 0..9 {
         let mut out = Vec::new();
-        pair.parent.conn.transmit(&mut out, 1);
+        pair.parent.conn.transmit(&mut out, 1, None);
         let id = u64::from_le_bytes(out[8..16].try_into().unwrap());
         shares[ids.iter().position(|known| *known == id).unwrap()] += 1;
     }

@@ -138,7 +138,7 @@ fn t04_pings_without_end_cost_nothing() {
     let mut child = Connection::new(Role::Child, Limits::default());
     child.receive(&frame(Kind::Ping, 0, false, b"").repeat(10_000)).unwrap();
     let mut out = Vec::new();
-    child.transmit(&mut out, usize::MAX);
+    child.transmit(&mut out, usize::MAX, None);
     assert_eq!(out, frame(Kind::Pong, 0, false, b""));
 }
 

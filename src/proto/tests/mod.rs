@@ -1,6 +1,7 @@
 //! The protocol against itself: two connections and nothing between them but vectors.
 
 mod cancel;
+mod cpu;
 mod dialogs;
 mod flow;
 mod hostile;

@@ -22,7 +22,7 @@ impl End {
     pub(super) fn flush(&mut self) -> bool {
         let mut any = false;
         while self.conn.has_output() {
-            any |= self.conn.transmit(&mut self.written, 256 * 1024);
+            any |= self.conn.transmit(&mut self.written, 256 * 1024, None);
         }
         any |= self.conn.has_control();
         self.conn.transmit_control(&mut self.control);
