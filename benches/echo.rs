@@ -5,14 +5,15 @@
 //! `SAMPLES=n` and `MILLIS=n` change how often and how long. Run as a test, it makes one tiny round and no claim.
 
 mod floor;
+mod place;
 
 use std::time::{Duration, Instant};
 
 use floor::Floor;
+use place::{Pin, place_child, place_root};
 use pleach::host::Smol;
 use pleach::prelude::*;
 use pleach_bridge::{Tokio, open_link};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,51 +28,6 @@ const BYTES: usize = 8;
 const BATCH: u64 = 64;
 /// Values of a one-way stream between two looks at the clock.
 const STREAM: u64 = 4096;
-
-/// Where the processes run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pin {
-    Same,
-    Split,
-    None,
-}
-
-impl Pin {
-    fn from_env() -> Self {
-        match std::env::var("PIN").as_deref() {
-            Ok("same") => Self::Same,
-            Ok("split") => Self::Split,
-            Ok("none") | Err(_) => Self::None,
-            Ok(other) => panic!("PIN is same, split or none, not {other}"),
-        }
-    }
-}
-
-fn pin_to(cpu: usize) -> bool {
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).is_ok()
-}
-
-fn first_cpu() -> usize {
-    let allowed = sched_getaffinity(None).expect("a thread can ask for its own CPUs");
-    (0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu)).expect("a thread runs somewhere")
-}
-
-/// Puts this process on its one CPU, before it has threads; its children inherit that.
-fn place_root(pin: Pin) {
-    if pin != Pin::None {
-        assert!(pin_to(first_cpu()), "a thread can be put on a CPU that it may use");
-    }
-}
-
-/// Puts the thread of a child, which has inherited the root's CPU, on another one if they are to be split.
-fn place_child() {
-    if Pin::from_env() == Pin::Split {
-        let own = first_cpu();
-        assert!((own + 1..CpuSet::MAX_CPU).any(pin_to), "PIN=split needs a second CPU");
-    }
-}
 
 /// Sends back what comes, on the actor's own side.
 #[pleach::endpoint]

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use pleach::Waiting;
 use pleach::codec::Codec;
 use pleach::prelude::*;
 use pleach_bridge::{Tokio, open_link};
@@ -45,7 +46,7 @@ async fn main() -> Result<()> {
     let options = Options::parse()?;
     actor_nursery(async |n| {
         let builder = n.actor("infected").host(Tokio::current_thread()).expose(echo_server);
-        let server = builder.codecs([options.codec]).start().await?;
+        let server = builder.codecs([options.codec]).waiting(options.waiting).start().await?;
         let rate = server.open_context(echo_server, (), async |near, pid| echo(near, pid, &options).await).await?;
         println!("mean round trip rate (Hz): {rate:.0}");
         server.cancel_actor().await
@@ -76,12 +77,14 @@ struct Options {
     rounds: u32,
     payload: usize,
     codec: Codec,
+    waiting: Waiting,
     verbose: bool,
 }
 
 impl Options {
     fn parse() -> Result<Self> {
-        let mut options = Self { rounds: 100_000, payload: 8, codec: Codec::MsgPack, verbose: false };
+        let mut options =
+            Self { rounds: 100_000, payload: 8, codec: Codec::MsgPack, waiting: Waiting::default(), verbose: false };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| Usage(format!("{word} needs a value")));
@@ -92,6 +95,14 @@ impl Options {
                     let name = value()?;
                     options.codec =
                         Codec::from_name(&name).ok_or_else(|| Usage(format!("no codec is called {name}")))?;
+                }
+                "--waiting" => {
+                    options.waiting = match value()?.as_str() {
+                        "latency" => Waiting::Latency,
+                        "balanced" => Waiting::Balanced,
+                        "idle" => Waiting::Idle,
+                        other => Err(Usage(format!("there is no waiting called {other}")))?,
+                    }
                 }
                 "--verbose" => options.verbose = true,
                 _ => Err(Usage(format!("unknown option {word}")))?,
@@ -106,7 +117,12 @@ struct Usage(String);
 
 impl std::fmt::Display for Usage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}; usage: infected_echo [--rounds N] [--payload BYTES] [--codec json|msgpack] [--verbose]", self.0)
+        write!(
+            f,
+            "{}; usage: infected_echo [--rounds N] [--payload BYTES] [--codec json|msgpack] \
+             [--waiting latency|balanced|idle] [--verbose]",
+            self.0
+        )
     }
 }
 
