@@ -68,6 +68,9 @@ pub fn endpoint(attributes: TokenStream, item: TokenStream) -> TokenStream {
 /// The function takes no arguments and returns nothing or a `pleach::Result<T>`. An `Err` is printed to standard error, with where it
 /// was born and how it came here, and makes the exit status 1, as a panic does; `T` is dropped.
 ///
+/// SIGINT (Ctrl-C) and SIGTERM cancel the tree, as `pleach::actor::run` says. The exit status then is 130 or 143, however the
+/// root ended, and only what failed on the way is printed.
+///
 /// # Options
 ///
 /// * `init = function`: a `fn()` that runs in the root and in every actor before the host is started: subscribers, panic

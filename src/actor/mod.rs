@@ -12,6 +12,7 @@ mod builder;
 mod child;
 pub(crate) mod endpoint;
 mod failure;
+mod interrupted;
 mod nursery;
 mod portal;
 pub(crate) mod process;

@@ -12,7 +12,7 @@ use super::builder::ActorBuilder;
 use super::child::Child;
 use crate::dialog::Stuck;
 use crate::error::{Cancelled, Group, Reason};
-use crate::task::{CancelScope, cancellable, current_mark, entrust, remaining_grace, shield};
+use crate::task::{CancelScope, cancellable, current_mark, entrust, reason_below, remaining_grace, shield};
 use crate::{Error, Result};
 
 /// How long an actor may take to unwind when it is cancelled.
@@ -240,7 +240,7 @@ impl Shared {
         };
         let reason = match (&body, self.state().failures.first()) {
             (Err(error), _) if !error.is_cancelled() => Some(Reason::SiblingFailed { failure: error.id() }),
-            (Err(_), _) => Some(Reason::ParentCancelled),
+            (Err(_), _) => Some(reason_below()),
             (Ok(_), Some(failure)) => Some(Reason::SiblingFailed { failure: failure.id() }),
             (Ok(_), None) => None,
         };

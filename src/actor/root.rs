@@ -6,11 +6,15 @@ use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::ambient::{In, Me};
 use super::endpoint::{self, Entry};
+use super::interrupted::Interruption;
 use super::nursery::ACTOR_GRACE;
 use super::process::{self, ChildRole, ParentEvents, ParentHandle};
 use super::serve::serve;
@@ -29,11 +33,16 @@ use crate::{Error, Result, Waiting};
 const NO_ROLE: u8 = 70;
 /// How long an actor may take to hand over its last word.
 const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long children may take to be reaped that were killed: as long as the last step of the ladder.
+const REAPED: Duration = Duration::from_secs(2);
 
 /// A name for a tree, told to every actor of it.
 fn new_tree() -> Arc<str> {
     format!("{:016x}", RandomState::new().build_hasher().finish()).into()
 }
+
+/// What a shell adds to the number of a signal to make an exit status of it.
+const BY_SIGNAL: u8 = 128;
 
 /// The entry point that `#[pleach::main]` writes: an actor's life if this process was started as one, else the root's.
 pub fn main<F, Fut>(init: fn(), root: F) -> ExitCode
@@ -43,13 +52,22 @@ where
 {
     enter(init);
     init();
-    match run(Smol::one_thread(), || async { root().await.outcome() }) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:?}");
-            ExitCode::FAILURE
-        }
+    let (result, signal) = match run_interruptible(Smol::one_thread(), || async { root().await.outcome() }) {
+        Ok(ended) => ended,
+        Err(error) => (Err(error), None),
+    };
+    let status = u8::from(result.is_err());
+    if let Err(error) = result.map(drop)
+        && !is_only(&error, signal)
+    {
+        eprintln!("error: {error:?}");
     }
+    ExitCode::from(signal.and_then(|number| u8::try_from(number).ok()).map_or(status, |number| BY_SIGNAL + number))
+}
+
+/// Whether the error says no more than that this signal arrived: whoever sent it knows that.
+fn is_only(error: &Error, signal: Option<i32>) -> bool {
+    signal.is_some_and(|number| error.mark().is_some_and(|mark| mark.reason == Reason::Signal(number)))
 }
 
 /// What a root may return.
@@ -135,9 +153,15 @@ fn known() -> Known {
 
 /// Runs `root` as the root actor of a tree on this host, and gives its result. `#[pleach::main]` does this on smol.
 ///
+/// As long as it runs, SIGINT and SIGTERM do not end the process: the first of either cancels the whole tree, with its
+/// grace; the second takes the grace away; the third kills all actors and this process by SIGKILL, as does a root that has
+/// not ended 4 s after the second. Before and after that, the two do what they did before; where that was to end the
+/// process, they do so also if somebody else has asked to hear of them meanwhile.
+///
 /// # Errors
 /// What `root` failed with; that the host could not be set up; [`Misuse`], before anything is run, where the entry point
-/// was not taken (see [`enter`]).
+/// was not taken (see [`enter`]). If a signal ended it, an error that [is a cancel](Error::is_cancelled) and whose
+/// [mark](Error::mark) has the reason [`Reason::Signal`], unless something failed on the way.
 pub fn run<T, F, Fut>(host: impl Host, root: F) -> Result<T>
 where
     F: FnOnce() -> Fut + Send + 'static,
@@ -155,17 +179,45 @@ where
     Fut: Future<Output = Result<T>> + Send + 'static,
     T: Send + 'static,
 {
+    run_interruptible(host, root)?.0
+}
+
+/// The result of the root, and the signal that was to end it, if one was.
+fn run_interruptible<T, F, Fut>(host: impl Host, root: F) -> Result<(Result<T>, Option<i32>)>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
+    let interruption = Arc::new(Interruption::default());
+    let guard = process::guard_root(interruption.clone())
+        .map_err(|error| Error::from(error).context("root: listening to SIGINT and SIGTERM"))?;
+    // Boxed, or each of the futures around would hold and move it: a root can be large.
+    let root = interruption.clone().run(Box::pin(async move { root().await }));
+    let ended = run_on(&host, root)?;
+    if interruption.signal().is_some() {
+        // Tasks whose grace was over were dropped, and did not wait for them.
+        guard.wait_for_children(REAPED);
+    }
+    Ok((interruption.outcome(ended), interruption.signal()))
+}
+
+/// Runs the root's future on this host.
+fn run_on<T: Send + 'static>(
+    host: &impl Host,
+    root: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<Result<T>> {
     let result = Arc::new(Mutex::new(None));
     let slot = result.clone();
     let body: Root = Box::new(move |reactor: Arc<dyn Reactor>| -> RootFuture {
         Box::pin(async move {
-            let ended = with_services(Place::root(), reactor, |me| In::new(me, async move { root().await })).await;
+            let ended = with_services(Place::root(), reactor, |me| In::new(me, root)).await;
             *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(ended);
         })
     });
     host.run(body).map_err(|error| Error::from(error).context(format!("the host `{}`", host.name())))?;
     let ended = result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-    ended.unwrap_or_else(|| Err(Misuse::new("the host ended before its root did").into()))
+    ended.ok_or_else(|| Misuse::new("the host ended before its root did").into())
 }
 
 /// Where an actor stands, and how long it may take to unwind.
@@ -257,13 +309,17 @@ async fn actor(role: ChildRole, reactor: Arc<dyn Reactor>) -> Result<()> {
         };
         let transport = me.reactor.serve(UnixStream::from(data))?;
         let wire = Wire::start(setup, transport)?;
-        parent.attach(Arc::new(FromParent { wire: wire.clone(), scope: scope.clone() }));
+        let from_outside = Arc::new(AtomicBool::new(false));
+        let events = FromParent { wire: wire.clone(), scope: scope.clone(), from_outside: from_outside.clone() };
+        parent.attach(Arc::new(events));
         let ended = serve(&me, &wire, exposed, &scope).await;
         // What the dialogs answered must be out before the process is.
         wire.close();
         wire.closed().await;
         match (ended, scope.mark()) {
-            (Ok(()), Some(Mark { reason: Reason::Signal(number), .. })) => Err(signalled(number)),
+            (Ok(()), Some(Mark { reason: Reason::Signal(number), .. })) if from_outside.load(Ordering::SeqCst) => {
+                Err(signalled(number))
+            }
             (ended, _) => ended,
         }
     })
@@ -288,6 +344,8 @@ impl Control for ToParent {
 struct FromParent {
     wire: Arc<Wire>,
     scope: CancelScope,
+    /// Whether it was a signal to this process, and nobody in the tree, that asked for the end first.
+    from_outside: Arc<AtomicBool>,
 }
 
 impl ParentEvents for FromParent {
@@ -300,7 +358,8 @@ impl ParentEvents for FromParent {
     }
 
     fn terminate(&self) {
-        self.scope.request(Reason::Signal(15));
+        self.from_outside.fetch_or(!self.scope.is_cancelled(), Ordering::SeqCst);
+        self.scope.request(Reason::Signal(Signal::TERM.as_raw()));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::{Closed, Group, Kind, Reason};
 use crate::task::clock::Alarm;
-use crate::task::{CancelScope, cancellable, entrust_or, remaining_grace, shield};
+use crate::task::{CancelScope, cancellable, entrust_or, reason_below, remaining_grace, shield};
 use crate::{Error, Result};
 
 /// What a carrier does for the opener: it starts nothing and waits for nothing, it only says what the far task did and
@@ -135,7 +135,7 @@ where
     let mut held = Held::new(opener, options);
     let first = match held.first().await {
         Ok(first) => first,
-        Err(error) => return Err(held.close(error, Reason::ParentCancelled).await),
+        Err(error) => return Err(held.close(error, reason_below()).await),
     };
     let scope = CancelScope::new();
     let done = watch(&scope, held.opener(), scope.run(body(first))).await;
@@ -145,7 +145,7 @@ where
         Ok(None) => Err(held.failure()),
         Err(error) => {
             let reason = match error.mark() {
-                Some(_) => Reason::ParentCancelled,
+                Some(_) => reason_below(),
                 None => Reason::SiblingFailed { failure: error.id() },
             };
             Err(held.close(error, reason).await)

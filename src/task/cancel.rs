@@ -139,6 +139,11 @@ impl CancelScope {
         self.scope.request(reason);
     }
 
+    /// Takes away what is left of the grace, once it is cancelled.
+    pub(crate) fn hurry(&self) {
+        self.scope.hurry();
+    }
+
     /// Which scope's cancel this one is under, and why.
     pub(crate) fn mark(&self) -> Option<Mark> {
         self.scope.mark()

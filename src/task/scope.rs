@@ -163,6 +163,17 @@ impl Scope {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Takes away what is left of the grace: all inside is dropped at the next poll, shields as well.
+    pub(crate) fn hurry(&self) {
+        {
+            let mut state = self.lock();
+            state.grace = Some(Duration::ZERO);
+            // To be stamped anew.
+            state.own_end = None;
+        }
+        self.wake_strands();
+    }
+
     /// The grace has run out.
     pub(crate) fn end_grace(&self) {
         self.level.fetch_max(level::OVER, Ordering::SeqCst);

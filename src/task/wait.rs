@@ -13,7 +13,7 @@ use super::clock::{self, Alarm};
 use super::outcome::cancelled;
 use super::strand::{self, Strand, with_current};
 use crate::Result;
-use crate::error::Mark;
+use crate::error::{Mark, Reason};
 
 /// From this delivery on a strand gets the next ones slowly: a loop that swallows them must not burn a core.
 const PATIENCE: u32 = 1000;
@@ -169,6 +169,15 @@ fn requested_strand() -> Option<Arc<Strand>> {
 /// Why the scope of the current strand was cancelled, if it was.
 pub(crate) fn current_mark() -> Option<Mark> {
     requested_strand()?.scope().mark()
+}
+
+/// What whoever was started by the current strand is told when that is cancelled: a signal as it is, over any number of
+/// actors, because it was meant for the whole tree.
+pub(crate) fn reason_below() -> Reason {
+    match current_mark() {
+        Some(Mark { reason: Reason::Signal(number), .. }) => Reason::Signal(number),
+        _ => Reason::ParentCancelled,
+    }
 }
 
 /// How long the current strand may still unwind, if its scope was cancelled.

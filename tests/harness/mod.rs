@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod processes;
+pub(crate) mod programs;
 
 use std::collections::BTreeMap;
 use std::future::Future;

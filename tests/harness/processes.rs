@@ -45,6 +45,11 @@ pub(crate) fn terminate(pid: u32) {
     kill_process(number(pid), Signal::TERM).expect("it lives");
 }
 
+/// Sends any signal.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    kill_process(number(pid), signal).expect("it lives");
+}
+
 /// Sends SIGSTOP, and waits until the process has stopped.
 pub(crate) fn stop(pid: u32) {
     kill_process(number(pid), Signal::STOP).expect("it lives");

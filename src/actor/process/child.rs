@@ -105,6 +105,7 @@ fn boot(known: Known) -> Result<ChildRole, BootError> {
             return Err(error.into());
         }
     };
+    sys::leave_the_terminal_to_the_root().map_err(system("handling the signals of a terminal"))?;
     let sigterm = sys::sigterm_pipe().map_err(system("listening to SIGTERM"))?;
     let control = control().map_err(system("starting the control thread"))?;
     let (done, tied) = sync_channel(1);

@@ -13,6 +13,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
 use super::conn::Conn;
+use super::interrupts::{Interrupts, RootEvents, Step, die_alone};
 use super::parent::{self, Parent, ParentEvents};
 use super::sink::Sink;
 use super::spawner::{Newborn, SpawnError};
@@ -39,6 +40,12 @@ pub(super) enum Command {
     ToParent(Vec<u8>),
     /// Say when all that was for the parent is written.
     Flush(SyncSender<()>),
+    /// A root that hears of interrupts; say when it is noted.
+    Root { id: u64, pipe: &'static OwnedFd, events: Arc<dyn RootEvents>, done: SyncSender<()> },
+    /// It has ended.
+    RootEnded(u64),
+    /// Say when there is no child.
+    WhenEmpty(SyncSender<()>),
 }
 
 /// The way to the control thread.
@@ -100,6 +107,7 @@ impl Drop for AbortOnPanic {
 enum Source {
     Wake,
     Sink,
+    Interrupts,
     Parent(parent::Part),
     Child(u64, watched::Part),
 }
@@ -115,6 +123,9 @@ struct Loop<'a> {
     unborn: BTreeMap<u64, Unborn>,
     children: BTreeMap<u64, Watched>,
     parent: Option<Parent>,
+    interrupts: Interrupts,
+    /// Who waits until there is no child.
+    waiting: Vec<SyncSender<()>>,
     io: Io,
     /// Kept for their memory only.
     commands: Vec<Command>,
@@ -129,6 +140,8 @@ impl<'a> Loop<'a> {
             unborn: BTreeMap::new(),
             children: BTreeMap::new(),
             parent: None,
+            interrupts: Interrupts::default(),
+            waiting: Vec::new(),
             io: Io { chunk: vec![0; CHUNK], sink: Sink::default() },
             commands: Vec::new(),
             sources: Vec::new(),
@@ -182,6 +195,9 @@ impl<'a> Loop<'a> {
         if let Some(fd) = self.io.sink.wants_write() {
             add(Source::Sink, fd, PollFlags::OUT);
         }
+        if let Some(fd) = self.interrupts.fd() {
+            add(Source::Interrupts, fd, PollFlags::IN);
+        }
         if let Some(parent) = &self.parent {
             parent.interests(|part, fd, flags| add(Source::Parent(part), fd, flags));
         }
@@ -191,7 +207,7 @@ impl<'a> Loop<'a> {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.children.values().filter_map(Watched::due).min()
+        self.children.values().filter_map(Watched::due).chain(self.interrupts.due()).min()
     }
 
     fn dispatch(&mut self, source: Source, flags: PollFlags, now: Instant) {
@@ -199,6 +215,7 @@ impl<'a> Loop<'a> {
             Source::Wake => drop(rustix::io::read(&self.control.wake, &mut [0; 8])),
             // All of it is flushed at the end of every round.
             Source::Sink => {}
+            Source::Interrupts => self.interrupted(now),
             Source::Parent(part) => {
                 if let Some(parent) = &mut self.parent {
                     parent.ready(part, flags, &mut self.io.chunk);
@@ -241,6 +258,12 @@ impl<'a> Loop<'a> {
             Command::Attach(events) => self.with_parent(|parent| parent.attach(events)),
             Command::ToParent(bytes) => self.with_parent(|parent| parent.send(&bytes)),
             Command::Flush(written) => self.with_parent(|parent| parent.flush_then(written)),
+            Command::Root { id, pipe, events, done } => {
+                self.interrupts.root(id, pipe, events);
+                let _ = done.try_send(());
+            }
+            Command::RootEnded(id) => self.interrupts.ended(id),
+            Command::WhenEmpty(done) => self.waiting.push(done),
         }
     }
 
@@ -267,14 +290,39 @@ impl<'a> Loop<'a> {
         }
     }
 
+    fn interrupted(&mut self, now: Instant) {
+        while let Some(step) = self.interrupts.next(now) {
+            match step {
+                // The roots cancel their actors themselves, as far as they still can.
+                Step::Ask(_) => {}
+                Step::Hurry => self.children.values_mut().for_each(|child| child.hurry(now)),
+                Step::Kill => self.kill_tree(),
+            }
+        }
+    }
+
+    /// The actors, then this process. What they have started dies with them.
+    fn kill_tree(&self) -> ! {
+        self.children.values().for_each(Watched::kill);
+        die_alone()
+    }
+
     /// Does what is due, and buries whoever has ended.
     fn tick(&mut self, now: Instant) {
+        if self.interrupts.due().is_some_and(|due| due <= now) {
+            self.kill_tree();
+        }
         for child in self.children.values_mut() {
             child.tick(&mut self.io, now);
         }
         while let Some(id) = self.children.iter().find(|(_, child)| child.finished(now)).map(|(id, _)| *id) {
             if let Some(child) = self.children.remove(&id) {
                 child.finish(&mut self.io);
+            }
+        }
+        if self.children.is_empty() && self.unborn.is_empty() {
+            for waiting in self.waiting.drain(..) {
+                let _ = waiting.try_send(());
             }
         }
     }

@@ -10,6 +10,7 @@ mod control;
 mod death;
 mod entry;
 mod handle;
+mod interrupts;
 mod ladder;
 mod lines;
 mod parent;
@@ -24,6 +25,7 @@ pub(crate) use child::{ChildRole, is_called_child, take_role};
 pub(crate) use death::{Death, Outcome};
 pub(crate) use entry::{may_be_root, note_tests, require_entry};
 pub(crate) use handle::{ChildEvents, ChildHandle, Launch, StartError, Times, start};
+pub(crate) use interrupts::{RootEvents, guard_root};
 pub(crate) use parent::{ParentEvents, ParentHandle};
 pub(crate) use spawner::{Program, SpawnError};
 #[cfg(test)]

@@ -127,6 +127,19 @@ impl Watched {
         }
     }
 
+    /// The tree has no grace left: SIGTERM at once, the rest of the ladder as always.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if self.drain.is_none() && self.events.is_some() {
+            self.requested = true;
+            self.ladder.limit(now);
+        }
+    }
+
+    /// Sends SIGKILL, whatever the ladder says.
+    pub(super) fn kill(&self) {
+        self.process.kill_group();
+    }
+
     fn send(&mut self, bytes: &[u8], now: Instant) {
         let Some(conn) = &mut self.conn else { return };
         let fits = conn.queue(bytes);

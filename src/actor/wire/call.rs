@@ -14,7 +14,7 @@ use crate::actor::endpoint::Target;
 use crate::dialog::local::runtime_await;
 use crate::error::{Kind, Reason};
 use crate::task::clock::Alarm;
-use crate::task::{Wait, entrust_or, remaining_grace, shield};
+use crate::task::{Wait, entrust_or, reason_below, remaining_grace, shield};
 use crate::{Error, Result};
 
 /// Runs a function of arguments only in the peer, and completes when it has ended there. `bound` is how long it may take
@@ -63,7 +63,7 @@ impl Held {
     /// We are cancelled: so is the call, and it is waited for. Its own failure is worth more than our cancel.
     async fn cancel(&mut self, cancelled: Error) -> Error {
         let shared = self.shared.as_ref().expect("cancelled before it ended");
-        shared.open.cancel(&Reason::ParentCancelled);
+        shared.open.cancel(&reason_below());
         // A part of what the scope around has left is kept, so that there is somebody to say that it did not work.
         let bound = remaining_grace().map_or(self.bound, |rest| self.bound.min(rest / 10 * 9));
         let ended = shield(bound, async { Ok(ended_within(shared, bound).await) }).await.unwrap_or(false);
