@@ -56,7 +56,7 @@ pub use waiting::Waiting;
 
 /// What most programs need: `use pleach::prelude::*;`.
 pub mod prelude {
-    pub use crate::actor::{Carrier, Portal, actor_nursery};
+    pub use crate::actor::{Carrier, Portal, actor_nursery, run_in_actor};
     pub use crate::dialog::{Far, Near};
     pub use crate::error::{Ended, Error, Result};
     pub use crate::task::{

@@ -32,7 +32,7 @@ pub enum Carrier {
 }
 
 /// An actor that is being described, see [`ActorNursery::actor`](super::ActorNursery::actor).
-#[must_use = "an actor is started by `.start().await`"]
+#[must_use = "an actor is started by `.start().await`, or by `.run(function, (..)).await` for one call"]
 pub struct ActorBuilder {
     pub(super) nursery: Arc<Shared>,
     pub(super) name: String,
@@ -70,7 +70,12 @@ impl ActorBuilder {
     /// Lets the parent call this endpoint in it. Nothing else can be called.
     ///
     /// A function that is no endpoint is refused by [`start`](Self::start).
-    pub fn expose<F: 'static>(mut self, _function: F) -> Self {
+    pub fn expose<F: 'static>(self, function: F) -> Self {
+        self.expose_type_of(&function)
+    }
+
+    /// [`expose`](Self::expose) of a function that is needed further.
+    pub(super) fn expose_type_of<F: 'static>(mut self, _function: &F) -> Self {
         self.exposed.push(endpoint::of::<F>());
         self
     }

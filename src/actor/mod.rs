@@ -3,6 +3,7 @@
 //! ```text
 //! nursery.rs    the scope that owns actors       builder.rs   what one is to be       child/    how it is started and ends
 //! portal.rs     the parent's handle of one       endpoint.rs  functions by name       wire/     a connection and its driver
+//! one_call.rs   an actor for one call            interrupted.rs  SIGINT and SIGTERM at a root
 //! root.rs       a program's entry                serve.rs     an actor's life         process/  birth and death of processes
 //! test_root.rs  a test as a root                 started.rs   what it may wait for
 //! ```
@@ -14,6 +15,7 @@ pub(crate) mod endpoint;
 mod failure;
 mod interrupted;
 mod nursery;
+mod one_call;
 mod portal;
 pub(crate) mod process;
 pub(crate) mod root;
@@ -27,6 +29,7 @@ pub use builder::{ActorBuilder, Carrier, StartFailed};
 pub use endpoint::{CallFn, DialogFn, Named};
 pub use failure::ActorDied;
 pub use nursery::{ActorNursery, actor_nursery};
+pub use one_call::run_in_actor;
 pub use portal::Portal;
 pub use root::{enter, run};
 #[doc(hidden)]

@@ -149,10 +149,14 @@ impl Portal {
     /// # Cancel safety
     /// If it is dropped, the actor has been asked all the same.
     pub async fn cancel_actor(&self) -> Result<()> {
-        let by = ambient::path().unwrap_or_default();
-        let message = "cancel_actor".to_owned();
-        self.child.cancel(Reason::Explicit { by, message }, None);
+        self.ask_to_end("cancel_actor");
         self.child.wait().await
+    }
+
+    /// Asks the actor to end, and does not wait. The first reason counts.
+    pub(super) fn ask_to_end(&self, message: &str) {
+        let by = ambient::path().unwrap_or_default();
+        self.child.cancel(Reason::Explicit { by, message: message.to_owned() }, None);
     }
 }
 
