@@ -31,7 +31,7 @@ use crate::{Error, Result, Waiting};
 
 /// Exit status of an actor that could not become one.
 const NO_ROLE: u8 = 70;
-/// How long an actor may take to hand over its last word.
+/// How long an actor may take to hand over its last word, and a root to write its own.
 const LAST_WORD: Duration = Duration::from_millis(500);
 /// How long children may take to be reaped that were killed: as long as the last step of the ladder.
 const REAPED: Duration = Duration::from_secs(2);
@@ -57,11 +57,9 @@ where
         Err(error) => (Err(error), None),
     };
     let status = u8::from(result.is_err());
-    if let Err(error) = result.map(drop)
-        && !is_only(&error, signal)
-    {
-        eprintln!("error: {error:?}");
-    }
+    let error = result.err().filter(|error| !is_only(error, signal));
+    // Also without one: the last lines of actors may still wait for whoever reads them.
+    process::say(error.map_or_else(String::new, |error| format!("error: {error:?}\n")), LAST_WORD);
     ExitCode::from(signal.and_then(|number| u8::try_from(number).ok()).map_or(status, |number| BY_SIGNAL + number))
 }
 
@@ -139,7 +137,8 @@ pub fn enter(init: fn()) {
             live(role)
         }
         Err(error) => {
-            eprintln!("error: this process was started as an actor, but cannot become one: {error}");
+            let text = format!("error: this process was started as an actor, but cannot become one: {error}\n");
+            process::say(text, LAST_WORD);
             NO_ROLE
         }
     };

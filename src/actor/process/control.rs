@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ pub(super) enum Command {
     RootEnded(u64),
     /// Say when there is no child.
     WhenEmpty(SyncSender<()>),
+    /// A text for our stderr; say when it is written.
+    Say(Vec<u8>, SyncSender<()>),
 }
 
 /// The way to the control thread.
@@ -91,6 +93,15 @@ pub(super) fn control() -> io::Result<&'static Control> {
     Ok(slot.insert(control))
 }
 
+/// Writes to our stderr, behind what our children wrote, and waits for that at most `bound`: nobody may be reading.
+pub(crate) fn say(text: String, bound: Duration) {
+    let (done, written) = sync_channel(1);
+    if let Ok(control) = control() {
+        control.push(Command::Say(text.into_bytes(), done));
+        let _ = written.recv_timeout(bound);
+    }
+}
+
 /// Ends the process if the thread that holds it panics: without that thread nothing would be watched any more.
 pub(super) struct AbortOnPanic;
 
@@ -126,6 +137,8 @@ struct Loop<'a> {
     interrupts: Interrupts,
     /// Who waits until there is no child.
     waiting: Vec<SyncSender<()>>,
+    /// Who waits until all that was for stderr is written.
+    said: Vec<SyncSender<()>>,
     io: Io,
     /// Kept for their memory only.
     commands: Vec<Command>,
@@ -142,6 +155,7 @@ impl<'a> Loop<'a> {
             parent: None,
             interrupts: Interrupts::default(),
             waiting: Vec::new(),
+            said: Vec::new(),
             io: Io { chunk: vec![0; CHUNK], sink: Sink::default() },
             commands: Vec::new(),
             sources: Vec::new(),
@@ -163,6 +177,9 @@ impl<'a> Loop<'a> {
             self.obey(now);
             self.tick(now);
             self.io.sink.flush();
+            if self.io.sink.is_empty() {
+                tell(&mut self.said);
+            }
         }
     }
 
@@ -264,6 +281,10 @@ impl<'a> Loop<'a> {
             }
             Command::RootEnded(id) => self.interrupts.ended(id),
             Command::WhenEmpty(done) => self.waiting.push(done),
+            Command::Say(text, done) => {
+                self.io.sink.put(&text);
+                self.said.push(done);
+            }
         }
     }
 
@@ -321,10 +342,14 @@ impl<'a> Loop<'a> {
             }
         }
         if self.children.is_empty() && self.unborn.is_empty() {
-            for waiting in self.waiting.drain(..) {
-                let _ = waiting.try_send(());
-            }
+            tell(&mut self.waiting);
         }
+    }
+}
+
+fn tell(waiting: &mut Vec<SyncSender<()>>) {
+    for done in waiting.drain(..) {
+        let _ = done.try_send(());
     }
 }
 

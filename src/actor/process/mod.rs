@@ -22,6 +22,7 @@ mod unreaped;
 mod watched;
 
 pub(crate) use child::{ChildRole, is_called_child, take_role};
+pub(crate) use control::say;
 pub(crate) use death::{Death, Outcome};
 pub(crate) use entry::{may_be_root, note_tests, require_entry};
 pub(crate) use handle::{ChildEvents, ChildHandle, Launch, StartError, Times, start};

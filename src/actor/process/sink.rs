@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use crate::sys::stderr;
 
@@ -46,25 +47,38 @@ impl Sink {
             self.lost += line.len();
             return;
         }
+        self.say_what_is_lost();
+        self.waiting.extend(line);
+    }
+
+    /// Once for all that was lost since the last time, where it is missing.
+    fn say_what_is_lost(&mut self) {
         if self.lost > 0 {
             let note = format!("pleach: {} bytes of stderr were not read in time and are lost\n", self.lost);
             self.waiting.extend(note.as_bytes());
             self.lost = 0;
         }
-        self.waiting.extend(line);
     }
 
     /// Writes what goes without waiting.
     pub(super) fn flush(&mut self) {
-        while !self.waiting.is_empty() {
+        while !self.is_empty() {
+            if self.waiting.is_empty() {
+                self.say_what_is_lost();
+            }
             match self.write_some() {
                 Ok(written) => drop(self.waiting.drain(..written)),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
-                // Nobody can ever read it.
-                Err(_) => self.waiting.clear(),
+                // Nobody can ever read it, and nobody can be told.
+                Err(_) => (self.waiting, self.lost) = (VecDeque::new(), 0),
             }
         }
+    }
+
+    /// Whether there is nothing left to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.lost == 0
     }
 
     /// What to poll for being writable, if something waits.
@@ -78,9 +92,18 @@ impl Sink {
         let target = current(&mut self.target)?;
         match &target.own {
             Some(own) => rustix::io::write(own, bytes),
-            None if target.plain || writable() => rustix::io::write(stderr(), &bytes[..bytes.len().min(PIPE_BUF)]),
-            None => Err(Errno::AGAIN),
+            None if target.plain => rustix::io::write(stderr(), bytes),
+            None => send_or_write(bytes),
         }
+    }
+}
+
+/// To what cannot be opened again: a socket, or somebody else's pipe.
+fn send_or_write(bytes: &[u8]) -> rustix::io::Result<usize> {
+    match rustix::net::send(stderr(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Err(Errno::NOTSOCK) if writable() => rustix::io::write(stderr(), &bytes[..bytes.len().min(PIPE_BUF)]),
+        Err(Errno::NOTSOCK) => Err(Errno::AGAIN),
+        sent => sent,
     }
 }
 
