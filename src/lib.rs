@@ -64,6 +64,23 @@ pub mod prelude {
     };
 }
 
+pub mod tree {
+    //! What belongs to a tree besides its actors: foreign programs.
+    //!
+    //! ```no_run
+    //! use pleach::prelude::*;
+    //! use pleach::tree::Command;
+    //!
+    //! #[pleach::main]
+    //! async fn main() -> Result<()> {
+    //!     let status = Command::new("make").arg("all").current_dir("/src/project").run().await?;
+    //!     println!("{status}");
+    //!     Ok(())
+    //! }
+    //! ```
+    pub use crate::actor::command::{Command, Lack, NotEnded, NotStarted, Program};
+}
+
 #[doc(hidden)]
 pub mod __private {
     //! What the macros write. Not for use by hand.

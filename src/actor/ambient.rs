@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use super::command::Programs;
 use super::process;
 use super::started::Started;
 use super::turns::Turns;
@@ -38,6 +39,8 @@ pub(crate) struct Me {
     pub(crate) services: Nursery<'static>,
     /// The actors that its tasks have started, and those of the actors that share its process.
     pub(super) started: Arc<Started>,
+    /// What the foreign programs of this executor's actors need.
+    pub(crate) programs: Arc<Programs>,
 }
 
 thread_local! {

@@ -4,6 +4,7 @@
 //! nursery.rs    the scope that owns actors       builder.rs   what one is to be       child/    how it is started and ends
 //! portal.rs     the parent's handle of one       endpoint.rs  functions by name       wire/     a connection and its driver
 //! one_call.rs   an actor for one call            interrupted.rs  SIGINT and SIGTERM at a root
+//! command/      foreign programs
 //! root.rs       a program's entry                serve.rs     an actor's life         process/  birth and death of processes
 //! test_root.rs  a test as a root                 started.rs   what it may wait for
 //! ```
@@ -11,6 +12,7 @@
 mod ambient;
 mod builder;
 mod child;
+pub(crate) mod command;
 pub(crate) mod endpoint;
 mod failure;
 mod interrupted;

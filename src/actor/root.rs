@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::ambient::{In, Me};
+use super::command::Programs;
 use super::endpoint::{self, Entry};
 use super::interrupted::Interruption;
 use super::nursery::ACTOR_GRACE;
@@ -245,11 +246,22 @@ where
         let turns = turns.clone();
         async move |services| {
             let Place { path, tree, incarnation, grace } = place;
-            let (services, started) = (services.clone(), Arc::default());
-            let me =
-                Arc::new(Me { path, tree, incarnation, grace, reactor, turns, services: services.clone(), started });
+            let programs = Arc::new(Programs::default());
+            let me = Me {
+                path,
+                tree,
+                incarnation,
+                grace,
+                reactor,
+                turns,
+                services: services.clone(),
+                started: Arc::default(),
+                programs: programs.clone(),
+            };
             // As a task beside the drivers, so that a wake of one of them does not poll the whole actor.
-            services.spawn(root(me))?.join().await
+            let ended = services.spawn(root(Arc::new(me)))?.join().await;
+            programs.end();
+            ended
         }
     });
     turns.around(all).await

@@ -58,3 +58,14 @@ pub(crate) fn tie_to_this_thread(process: &mut Command) {
     // no lock and cannot panic, so it may run in the copy of a process with many threads.
     unsafe { process.pre_exec(arm) };
 }
+
+/// Has the process write its number into this pipe before its program runs, as four bytes.
+pub(crate) fn tell_number(process: &mut Command, pipe: OwnedFd) {
+    let tell = move || {
+        rustix::io::write(&pipe, &getpid().as_raw_nonzero().get().to_ne_bytes())?;
+        Ok(())
+    };
+    // SAFETY: the closure makes two system calls. It allocates nothing, takes no lock and cannot panic, so it may run in the
+    // copy of a process with many threads.
+    unsafe { process.pre_exec(tell) };
+}

@@ -35,6 +35,7 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         turns: parent.turns.clone(),
         services: parent.services.clone(),
         started: parent.started.clone(),
+        programs: parent.programs.clone(),
     });
     let (ours, theirs) = mem::pair();
     let setup = |role, here: &Arc<Me>, peer: &str| Setup {

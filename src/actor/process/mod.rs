@@ -28,11 +28,12 @@ pub(crate) use entry::{may_be_root, note_tests, require_entry};
 pub(crate) use handle::{ChildEvents, ChildHandle, Launch, StartError, Times, start};
 pub(crate) use interrupts::{RootEvents, guard_root};
 pub(crate) use parent::{ParentEvents, ParentHandle};
-pub(crate) use spawner::{Program, SpawnError};
+pub use spawner::SpawnErrorKind;
+pub(crate) use spawner::{Program, SpawnError, on_spawner};
+pub(crate) use unreaped::Unreaped;
 #[cfg(test)]
 pub(crate) use {
     child::BootError,
     death::{Fault, Step},
     entry::take_entry,
-    spawner::SpawnErrorKind,
 };

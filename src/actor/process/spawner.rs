@@ -69,7 +69,8 @@ pub(crate) struct SpawnError {
 
 /// What sort of lack keeps a process from being started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SpawnErrorKind {
+#[non_exhaustive]
+pub enum SpawnErrorKind {
     /// No descriptor is free.
     Descriptors,
     /// No process or thread, or no memory for one, is free.
@@ -84,14 +85,21 @@ pub(crate) enum SpawnErrorKind {
 
 impl SpawnError {
     pub(super) fn new(path: &str, program: &Program, step: &'static str, source: io::Error) -> Self {
-        let kind = match Errno::from_io_error(&source) {
-            Some(Errno::MFILE | Errno::NFILE) => SpawnErrorKind::Descriptors,
-            Some(Errno::AGAIN | Errno::NOMEM) => SpawnErrorKind::Processes,
-            Some(Errno::ACCESS | Errno::PERM) => SpawnErrorKind::Permission,
-            Some(Errno::NOENT | Errno::NOTDIR) => SpawnErrorKind::Missing,
-            _ => SpawnErrorKind::Other,
-        };
+        let kind = SpawnErrorKind::of(&source);
         Self { kind, path: path.to_owned(), program: program.name.clone(), step, source }
+    }
+}
+
+impl SpawnErrorKind {
+    /// What this error of the system comes of.
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE) => Self::Descriptors,
+            Some(Errno::AGAIN | Errno::NOMEM) => Self::Processes,
+            Some(Errno::ACCESS | Errno::PERM) => Self::Permission,
+            Some(Errno::NOENT | Errno::NOTDIR) => Self::Missing,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -127,19 +135,34 @@ pub(super) struct Newborn {
     pub(super) stderr: OwnedFd,
 }
 
+/// What the spawner does.
+enum Work {
+    Fork(Job),
+    Run(Box<dyn FnOnce() + Send>),
+}
+
+/// Does this on the spawner, for what must happen on a thread that never ends. It must not panic.
+///
+/// # Errors
+/// If the thread cannot be started.
+pub(crate) fn on_spawner(job: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    spawner()?.0.send(Work::Run(job)).expect("the spawner never ends");
+    Ok(())
+}
+
 /// The way to the spawner.
-pub(super) struct Spawner(Sender<Job>);
+pub(super) struct Spawner(Sender<Work>);
 
 impl Spawner {
     /// Has the child forked; the control thread is told what came of it.
     pub(super) fn send(&self, job: Job) {
-        self.0.send(job).expect("the spawner never ends");
+        self.0.send(Work::Fork(job)).expect("the spawner never ends");
     }
 }
 
 /// The spawner of this process, which is started if there is none yet.
 pub(super) fn spawner() -> io::Result<Spawner> {
-    static SPAWNER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
+    static SPAWNER: Mutex<Option<Sender<Work>>> = Mutex::new(None);
     let mut slot = SPAWNER.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Some(jobs) = &*slot {
         return Ok(Spawner(jobs.clone()));
@@ -150,9 +173,16 @@ pub(super) fn spawner() -> io::Result<Spawner> {
     Ok(Spawner(slot.insert(sender).clone()))
 }
 
-fn run(jobs: &Receiver<Job>) {
+fn run(works: &Receiver<Work>) {
     let _guard = AbortOnPanic;
-    for job in jobs {
+    for work in works {
+        let job = match work {
+            Work::Fork(job) => job,
+            Work::Run(job) => {
+                job();
+                continue;
+            }
+        };
         let (id, control) = (job.id, job.control);
         let born = fork(job);
         control.push(match born {

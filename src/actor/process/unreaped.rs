@@ -13,9 +13,9 @@ use super::death::Outcome;
 
 /// A process that only this handle can reap.
 #[derive(Debug)]
-pub(super) struct Unreaped {
-    pub(super) pid: Pid,
-    pub(super) pidfd: OwnedFd,
+pub(crate) struct Unreaped {
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
 }
 
 impl AsFd for Unreaped {
@@ -26,18 +26,18 @@ impl AsFd for Unreaped {
 
 impl Unreaped {
     /// Its number, for texts.
-    pub(super) fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.pid.as_raw_nonzero().get().cast_unsigned()
     }
 
     /// Sends SIGTERM; and SIGCONT, since a stopped process would act on it only when someone continues it.
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
         self.signal(Signal::CONT);
     }
 
     /// Sends SIGKILL to it and to its group.
-    pub(super) fn kill_group(&self) {
+    pub(crate) fn kill_group(&self) {
         self.signal(Signal::KILL);
         // Its leader is not reaped: no other group can have this number.
         let _ = kill_process_group(self.pid, Signal::KILL);
@@ -48,14 +48,20 @@ impl Unreaped {
         let _ = pidfd_send_signal(&self.pidfd, signal);
     }
 
+    /// Whether it has ended; it stays to be reaped.
+    pub(crate) fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::PidFd(self.pidfd.as_fd()), options), Ok(None))
+    }
+
     /// What it is doing, as one letter.
-    pub(super) fn state(&self) -> char {
+    pub(crate) fn state(&self) -> char {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
         stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?')
     }
 
     /// Takes the exit status of the process, which must have ended.
-    pub(super) fn reap(&self) -> Outcome {
+    pub(crate) fn reap(&self) -> Outcome {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options);
         status.ok().flatten().as_ref().and_then(outcome).unwrap_or(Outcome::Lost)

@@ -100,6 +100,7 @@ fn tries(waiting: Waiting, can_be_tried: bool) -> usize {
                 path: "root".into(),
                 tree: "t".into(),
                 started: Arc::default(),
+                programs: Arc::default(),
                 incarnation: 1,
                 grace: Duration::ZERO,
                 reactor,
