@@ -191,7 +191,8 @@ impl Command {
     /// }
     /// ```
     pub async fn spawn(self, nursery: &Nursery<'_>) -> Result<Program> {
-        Program::spawn(self.start([Stdio::null, Stdio::inherit, Stdio::inherit]).await?, nursery)
+        let running = self.start([Stdio::null, Stdio::inherit, Stdio::inherit]).await?;
+        Program::spawn(running, nursery).await
     }
 
     async fn start(self, otherwise: [fn() -> Stdio; 3]) -> Result<Running> {

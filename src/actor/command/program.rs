@@ -7,8 +7,8 @@ use async_process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::running::Running;
 use crate::Result;
-use crate::error::Error;
-use crate::task::{CancelScope, Child, Nursery};
+use crate::error::{Closed, Error};
+use crate::task::{CancelScope, Child, Nursery, oneshot};
 
 /// A running program, see [`Command::spawn`](super::Command::spawn). Dropping the handle does nothing to the program, which
 /// belongs to its nursery; but a stream that is dropped with it is closed.
@@ -28,10 +28,17 @@ pub struct Program {
 }
 
 impl Program {
-    pub(super) fn spawn(mut running: Running, nursery: &Nursery<'_>) -> Result<Self> {
+    pub(super) async fn spawn(mut running: Running, nursery: &Nursery<'_>) -> Result<Self> {
         let (stdin, stdout, stderr) = running.take_streams();
         let (id, scope) = (running.id(), CancelScope::new());
-        let task = nursery.spawn(live(running, scope.clone()))?;
+        let (up, mut is_up) = oneshot::channel();
+        let supervised = live(running, scope.clone());
+        let task = nursery.spawn(async {
+            let _ = up.send(());
+            supervised.await
+        })?;
+        // A task that was never polled is dropped by a cancel, and a program that the caller knows must be asked first.
+        is_up.recv().await?.ok_or(Closed)?;
         Ok(Self { stdin, stdout, stderr, id, scope, task })
     }
 
