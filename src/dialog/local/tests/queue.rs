@@ -157,8 +157,6 @@ fn only_a_side_on_another_thread_is_looked_for() {
     assert_eq!(lookout.look(&here, &unknown, Eye::Close, |_| true), Look::Sleep);
     assert_eq!(lookout.look(&unknown, &here, Eye::Close, |_| true), Look::Sleep, "it would take the other's time");
     assert_eq!(lookout.look(&here, &elsewhere, Eye::Close, |_| true), Look::Found);
-    lookout.data();
-    assert_eq!(lookout.look(&here, &elsewhere, Eye::Relaxed, |_| false), Look::Turn, "its executor has others");
 }
 
 /// Each wait ends asleep, and after a few in vain it begins so.
