@@ -8,13 +8,15 @@
 #[path = "floor/channels.rs"]
 mod channels;
 mod gauge;
+mod place;
 #[path = "floor/threads.rs"]
 mod threads;
 
 use std::time::{Duration, Instant};
 
 use channels::{Channel, Kanal, Own, TokioMpsc, Wait, ends};
-use gauge::{Effort, Figure, Pin, place_other, place_root, print_conditions};
+use gauge::{Effort, Figure, print_conditions};
+use place::{Pin, place_child, place_root};
 use pleach::host::Smol;
 use pleach::prelude::*;
 use pleach_bridge::{Foreign, ForeignLoop, Tokio, foreign, link};
@@ -155,18 +157,18 @@ async fn one_thread(row: Row, effort: Effort) -> Result<Vec<Figure>> {
 }
 
 /// Puts the thread of a foreign scope where it is to run.
-async fn place(on: Foreign, pin: Pin) -> Result<()> {
+async fn place_thread(on: Foreign) -> Result<()> {
     on.run(async move || {
-        place_other(pin);
+        place_child();
         Ok(())
     })
     .await
 }
 
 async fn two_threads(on: Foreign, row: Row, pin: Pin, effort: Effort) -> Result<Vec<Figure>> {
-    let floor = threads::Runtime::start(pin);
+    let floor = threads::Runtime::start();
     let wait = if pin == Pin::Same { Wait::Yields } else { Wait::Spins };
-    place(on.clone(), pin).await?;
+    place_thread(on.clone()).await?;
     let mut figures = figures();
     for _ in 0..effort.samples {
         floors(floor.handle(), wait, row, effort, &mut figures).await;
@@ -176,9 +178,9 @@ async fn two_threads(on: Foreign, row: Row, pin: Pin, effort: Effort) -> Result<
 }
 
 /// A call into an open scope, beside a spawn on a runtime like it.
-async fn calls(on: Foreign, pin: Pin, effort: Effort) -> Result<Vec<Figure>> {
-    let floor = threads::Runtime::start(pin);
-    place(on.clone(), pin).await?;
+async fn calls(on: Foreign, effort: Effort) -> Result<Vec<Figure>> {
+    let floor = threads::Runtime::start();
+    place_thread(on.clone()).await?;
     let mut figures: Vec<_> = ["spawn and await its handle", "run in an open scope"].map(Figure::new).into();
     for _ in 0..effort.samples {
         let mut meter = effort.meter();
@@ -202,18 +204,18 @@ async fn calls(on: Foreign, pin: Pin, effort: Effort) -> Result<Vec<Figure>> {
 }
 
 /// A scope that is opened for one call, beside a runtime on a thread, a task, its shutdown and a join by hand.
-async fn scopes(pin: Pin, effort: Effort) -> Result<Vec<Figure>> {
+async fn scopes(effort: Effort) -> Result<Vec<Figure>> {
     let mut figures: Vec<_> = ["thread, runtime, task, join", "foreign scope with a call"].map(Figure::new).into();
     for _ in 0..effort.samples {
         let mut meter = effort.meter();
         while meter.goes_on() {
-            threads::once(pin, async {});
+            threads::once(async {});
             meter.count(1);
         }
         figures[0].rates.push(meter.rate());
         let mut meter = effort.meter();
         while meter.goes_on() {
-            foreign(Tokio::thread(), move |on| place(on, pin)).await?;
+            foreign(Tokio::thread(), place_thread).await?;
             meter.count(1);
         }
         figures[1].rates.push(meter.rate());
@@ -222,8 +224,8 @@ async fn scopes(pin: Pin, effort: Effort) -> Result<Vec<Figure>> {
 }
 
 /// CPU time per time of links that are open and have nothing to do.
-async fn idle_links(on: Foreign, pin: Pin, span: Duration) -> Result<f64> {
-    place(on.clone(), pin).await?;
+async fn idle_links(on: Foreign, span: Duration) -> Result<f64> {
+    place_thread(on.clone()).await?;
     nursery(async |n| {
         for _ in 0..IDLE {
             let link = link(on.clone()).capacity(CAPACITY);
@@ -274,13 +276,13 @@ async fn across(pin: Pin, effort: Effort) -> Result<()> {
         }
     }
     if wanted("two threads: calls") {
-        print("two threads: calls", &foreign(Tokio::thread(), move |on| calls(on, pin, effort)).await?);
+        print("two threads: calls", &foreign(Tokio::thread(), move |on| calls(on, effort)).await?);
     }
     if wanted("scopes") {
-        print("scopes opened and closed", &scopes(pin, effort).await?);
+        print("scopes opened and closed", &scopes(effort).await?);
     }
     if wanted("idle") {
-        let load = foreign(Tokio::thread(), move |on| idle_links(on, pin, effort.span * 10)).await?;
+        let load = foreign(Tokio::thread(), move |on| idle_links(on, effort.span * 10)).await?;
         println!("{IDLE} idle links: {:.3} ms of CPU per second", load * 1e3);
     }
     Ok(())

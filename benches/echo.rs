@@ -5,11 +5,11 @@
 //! `SAMPLES=n` and `MILLIS=n` change how often and how long. Run as a test, it makes one tiny round and no claim.
 
 mod floor;
+mod gauge;
 mod place;
 
-use std::time::{Duration, Instant};
-
 use floor::Floor;
+use gauge::{Effort, Figure, print_conditions};
 use place::{Pin, place_child, place_root};
 use pleach::host::Smol;
 use pleach::prelude::*;
@@ -72,83 +72,6 @@ async fn infected_echo(mut far: Far<(), Payload, Payload>) -> Result<()> {
         Ok(())
     })
     .await
-}
-
-/// How long and how often.
-#[derive(Clone, Copy, Debug)]
-struct Effort {
-    samples: usize,
-    span: Duration,
-}
-
-impl Effort {
-    fn from_env() -> Self {
-        // As `cargo bench` calls it; `cargo test` says nothing, or `--test`.
-        if !std::env::args().any(|argument| argument == "--bench") {
-            return Self { samples: 1, span: Duration::ZERO };
-        }
-        let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse().ok());
-        let millis = number("MILLIS").unwrap_or(150);
-        Self { samples: number("SAMPLES").unwrap_or(7) as usize, span: Duration::from_millis(millis) }
-    }
-
-    fn meter(self) -> Meter {
-        Meter { span: self.span, start: Instant::now(), batches: 0, done: 0 }
-    }
-}
-
-/// Counts what is done in batches; the first one is to get warm.
-struct Meter {
-    span: Duration,
-    start: Instant,
-    batches: u64,
-    done: u64,
-}
-
-impl Meter {
-    /// Whether another batch is wanted.
-    fn goes_on(&self) -> bool {
-        self.batches < 2 || self.start.elapsed() < self.span
-    }
-
-    fn count(&mut self, size: u64) {
-        self.batches += 1;
-        if self.batches == 1 {
-            self.start = Instant::now();
-        } else {
-            self.done += size;
-        }
-    }
-
-    /// Values per second.
-    fn rate(&self) -> f64 {
-        self.done as f64 / self.start.elapsed().as_secs_f64()
-    }
-}
-
-/// The samples of one figure.
-struct Figure {
-    name: &'static str,
-    rates: Vec<f64>,
-}
-
-impl Figure {
-    fn new(name: &'static str) -> Self {
-        Self { name, rates: Vec::new() }
-    }
-
-    fn median(&self) -> f64 {
-        let mut rates = self.rates.clone();
-        rates.sort_by(f64::total_cmp);
-        rates[rates.len() / 2]
-    }
-
-    /// One line; `floor` is what it is compared with.
-    fn print(&self, floor: &Self) {
-        let (low, high) = self.rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), &r| (low.min(r), high.max(r)));
-        let (median, ratio) = (self.median(), self.median() / floor.median());
-        println!("{:<32} {median:>12.0} Hz  {ratio:>5.2} of the floor  ({low:.0} to {high:.0})", self.name);
-    }
 }
 
 async fn echo(portal: &Portal, infected: bool, effort: Effort) -> Result<f64> {
@@ -237,11 +160,8 @@ async fn measure(mut floor: Floor, effort: Effort) -> Result<Vec<Figure>> {
 }
 
 fn print(figures: &[Figure], pin: Pin, effort: Effort) {
-    let profile = if cfg!(debug_assertions) { "with debug assertions: the figures mean nothing" } else { "optimised" };
-    let binary = std::env::current_exe().map_or_else(|_| "unknown".into(), |exe| exe.display().to_string());
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("binary {binary}, {profile}");
-    println!("PIN {pin:?}, the root may use {cpus} of the CPUs, payload {BYTES} bytes, msgpack, {effort:?}, medians");
+    print_conditions(pin, effort);
+    println!("payload {BYTES} bytes, msgpack");
     for (figure, floor) in figures.iter().zip([0, 0, 0, 3, 3]) {
         figure.print(&figures[floor]);
     }

@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::oneshot;
 
-use crate::gauge::{Pin, place_other};
+use crate::place::place_child;
 
 /// A runtime that is up until this is dropped.
 pub(crate) struct Runtime {
@@ -19,11 +19,11 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn start(pin: Pin) -> Self {
+    pub(crate) fn start() -> Self {
         let (up, is_up) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            place_other(pin);
+            place_child();
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
             let _ = up.send(runtime.handle().clone());
             let _ = runtime.block_on(stopped);
@@ -47,9 +47,9 @@ impl Drop for Runtime {
 }
 
 /// One task on a runtime and a thread made for it.
-pub(crate) fn once<T: Send + 'static>(pin: Pin, task: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) fn once<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
     let thread = thread::spawn(move || {
-        place_other(pin);
+        place_child();
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let runtime = runtime.expect("a runtime can be made");
         let output = runtime.block_on(async { tokio::task::spawn_local(task).await.expect("it does not panic") });

@@ -1,57 +1,8 @@
-//! What the benches have in common: where the threads run, how long a sample takes, and how a figure is printed beside
-//! its floor.
+//! What the benches have in common: how long a sample takes, and how a figure is printed beside its floor.
 
 use std::time::{Duration, Instant};
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-/// Where the two sides run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pin {
-    /// Both on one CPU.
-    Same,
-    /// Each on its own.
-    Split,
-    /// Wherever the scheduler likes.
-    None,
-}
-
-impl Pin {
-    pub(crate) fn from_env() -> Self {
-        match std::env::var("PIN").as_deref() {
-            Ok("same") => Self::Same,
-            Ok("split") => Self::Split,
-            Ok("none") | Err(_) => Self::None,
-            Ok(other) => panic!("PIN is same, split or none, not {other}"),
-        }
-    }
-}
-
-fn pin_to(cpu: usize) -> bool {
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).is_ok()
-}
-
-fn first_cpu() -> usize {
-    let allowed = sched_getaffinity(None).expect("a thread can ask for its own CPUs");
-    (0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu)).expect("a thread runs somewhere")
-}
-
-/// Puts this process on its one CPU, before it has threads; they inherit that.
-pub(crate) fn place_root(pin: Pin) {
-    if pin != Pin::None {
-        assert!(pin_to(first_cpu()), "a thread can be put on a CPU that it may use");
-    }
-}
-
-/// Puts the other side's thread, which has inherited the root's CPU, on another one if they are to be split.
-pub(crate) fn place_other(pin: Pin) {
-    if pin == Pin::Split {
-        let own = first_cpu();
-        assert!((own + 1..CpuSet::MAX_CPU).any(pin_to), "PIN=split needs a second CPU");
-    }
-}
+use crate::place::Pin;
 
 /// How long and how often.
 #[derive(Clone, Copy, Debug)]
