@@ -86,15 +86,15 @@ fn no_wake_is_lost_between_two_threads() {
 }
 
 #[test]
-fn a_full_queue_gives_the_value_back_and_one_free_place_wakes() {
-    let (mut writer, mut reader) = pair(2, Waiting::Balanced);
+fn l23_a_full_queue_gives_the_value_back_and_one_free_place_wakes() {
+    let (mut writer, mut reader) = pair(4, Waiting::Balanced);
     let (woken, waker) = counted();
     let mut cx = Context::from_waker(&waker);
-    assert_eq!((writer.push(1), writer.push(2), writer.push(3)), (Ok(()), Ok(()), Err(3)));
-    assert_eq!(poll_push(&mut writer, &mut cx, 3), Poll::Pending);
-    assert_eq!((reader.pop(), woken.get()), (Some(1), 1));
-    assert_eq!((reader.pop(), woken.get()), (Some(2), 1), "nobody waits any more");
-    assert_eq!(poll_push(&mut writer, &mut cx, 3), Poll::Ready(()));
+    assert_eq!([0, 1, 2, 3, 4].map(|value| writer.push(value)), [Ok(()), Ok(()), Ok(()), Ok(()), Err(4)]);
+    assert_eq!(poll_push(&mut writer, &mut cx, 4), Poll::Pending);
+    assert_eq!((reader.pop(), woken.get()), (Some(0), 1));
+    assert_eq!((reader.pop(), woken.get()), (Some(1), 1), "nobody waits any more");
+    assert_eq!(poll_push(&mut writer, &mut cx, 4), Poll::Ready(()));
 }
 
 #[test]
