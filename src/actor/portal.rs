@@ -49,6 +49,14 @@ impl Portal {
         self.child.pid()
     }
 
+    /// Whether it has ended, for whatever reason, and its process is reaped: whoever calls it then is told how it ended.
+    ///
+    /// The news of a death takes its time, so that an actor that has not ended may be dead all the same. It is there for
+    /// pools, which would rather give work to another.
+    pub fn has_ended(&self) -> bool {
+        self.child.has_ended()
+    }
+
     /// Runs an endpoint there with these arguments (a tuple) and gives its result.
     ///
     /// # Errors

@@ -108,6 +108,11 @@ impl Child {
         self.asked.get().is_some()
     }
 
+    /// Whether it is gone, and reaped.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().ended
+    }
+
     /// Refuses to open `endpoint` where it has ended as it was asked to: nothing of the caller is cancelled by that, so it
     /// must not look like a cancel.
     pub(super) fn check_not_over(&self, endpoint: &str) -> Result<()> {
