@@ -24,9 +24,11 @@ pub(crate) fn gather(mut failures: Vec<Error>) -> Option<Error> {
     if failures.len() < 2 {
         return failures.pop();
     }
+    // A group is taken apart, and whoever has joined the child that returned it knows it only by its identity.
+    let groups: Vec<_> = failures.iter().filter(|error| error.failures().len() > 1).map(Error::id).collect();
     let mut leaves: Vec<Error> = Vec::with_capacity(failures.len());
     for leaf in failures.into_iter().flat_map(Error::into_failures) {
-        if leaves.iter().all(|known| known.id() != leaf.id()) {
+        if !groups.contains(&leaf.id()) && leaves.iter().all(|known| known.id() != leaf.id()) {
             leaves.push(leaf);
         }
     }

@@ -145,6 +145,25 @@ fn c09_failures_are_grouped_and_late_ones_come_last() {
 }
 
 #[test]
+fn c09_a_group_and_who_has_joined_it_are_told_once() {
+    let outcome = virtually(nursery(async |n| {
+        let child = n.spawn(nursery(async |n| {
+            for name in ["one", "two"] {
+                n.spawn(async move {
+                    futures_lite::future::yield_now().await;
+                    Err::<(), Error>(Failed(name).into())
+                })?;
+            }
+            never().await
+        }))?;
+        child.join().await
+    }));
+    let error = outcome.unwrap_err();
+    let told: Vec<_> = error.failures().iter().map(Error::to_string).collect();
+    assert_eq!(told, ["one", "two"]);
+}
+
+#[test]
 fn c09_two_that_fail_in_one_turn_are_both_original() {
     let failure = virtually(nursery(async |n| {
         for name in ["one", "two"] {
