@@ -35,6 +35,24 @@ pub(crate) fn assert_gone(pids: &[u32], name: &str) {
     assert_eq!(actors(name), [0; 0], "actors of {name}");
 }
 
+/// The processes that have this variable in their environment, and have not ended.
+pub(crate) fn marked(variable: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("a Linux with /proc").flatten();
+    let numbered = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbered.filter(|pid| has_variable(*pid, variable)).collect()
+}
+
+/// That of a zombie is empty.
+fn has_variable(pid: u32, variable: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|other| other == variable.as_bytes())
+}
+
+/// Sends SIGINT, as the terminal does for Ctrl-C.
+pub(crate) fn interrupt(pid: u32) {
+    kill_process(number(pid), Signal::INT).expect("it lives");
+}
+
 /// Sends SIGKILL.
 pub(crate) fn kill(pid: u32) {
     kill_process(number(pid), Signal::KILL).expect("it lives");
