@@ -15,7 +15,7 @@ use libtest_mimic::{Arguments, Failed};
 /// Inherited by every process of a tree, so that they can all be found.
 const MARKER: &str = "PLEACH_HTTP_TREE";
 /// Long enough for a slow machine, for something that takes milliseconds.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 /// What a killed root may leave behind for so long.
 const GONE: Duration = Duration::from_secs(2);
 

@@ -23,8 +23,11 @@ const READ: usize = 64 * 1024;
 const WRITE: usize = 256 * 1024;
 /// Reads and writes before other tasks get a turn.
 const ROUNDS: u32 = 16;
-/// How long the last bytes of a dead peer, or the news of its death, may take.
+/// How long the last bytes of a dead peer may take.
 const DRAIN: Duration = Duration::from_millis(250);
+/// How long the news of its death may take: a process closes its sockets before it is dead, and on a machine that has too
+/// much to do it may lose its turn in between.
+const NEWS: Duration = Duration::from_secs(2);
 
 /// How the driver came to its end.
 enum End {
@@ -74,7 +77,7 @@ pub(super) async fn drive(wire: Arc<Wire>, transport: Box<dyn Transport>) -> Res
 
 /// The connection has ended; the reason is known to whoever watches the process, now or in a moment.
 async fn verdict(wire: &Wire, otherwise: String) -> RemoteError {
-    let mut sleep = Alarm::after(DRAIN * 2);
+    let mut sleep = Alarm::after(NEWS);
     let known = poll_fn(|cx| {
         {
             let mut state = wire.state();
