@@ -27,6 +27,7 @@ fn main() {
         harness::plain("every_answer_is_right", || load(500, None)),
         harness::plain("p03_a_killed_worker_fails_only_its_request", || load(2_000, Some(50))),
         harness::plain("p03_the_error_names_the_worker_while_others_answer", killed_worker),
+        harness::plain("p03_a_worker_that_dies_idle_fails_nothing", killed_idle_worker),
         harness::plain("d01_who_hangs_up_frees_the_worker", hang_up),
         harness::plain("c16_an_interrupted_server_finishes_what_runs", interrupted),
         harness::plain("p02_a_killed_root_leaves_nothing", killed_root),
@@ -103,6 +104,17 @@ impl Server {
         let mut workers: Vec<_> = pids.filter_map(|pid| Some((worker_path(pid)?, pid))).collect();
         workers.sort();
         workers
+    }
+
+    /// Waits until another worker has the place of this one; then all answer as before.
+    fn replaces(&self, path: &str, pid: u32) -> Outcome {
+        until("another worker has its place", || {
+            self.workers().iter().any(|(other, number)| other == path && *number != pid)
+        })?;
+        for _ in 0..4 {
+            assert_eq!(answer(self.ask("/prime/91")?)?, (200, "91 = 7 * 13".to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -190,11 +202,15 @@ fn killed_worker() -> Outcome {
     let (status, body) = answer(large)?;
     assert_eq!(status, 500, "{body}");
     assert!(body.contains(path) && body.contains(&pid.to_string()) && body.contains("SIGKILL (9)"), "{body}");
-    until("another worker has its place", || {
-        server.workers().iter().any(|(other, number)| other == path && number != pid)
-    })?;
-    for _ in 0..4 {
-        assert_eq!(answer(server.ask("/prime/91")?)?, (200, "91 = 7 * 13".to_owned()));
+    server.replaces(path, *pid)
+}
+
+/// Nobody has asked it anything, so nobody is to hear of its death.
+fn killed_idle_worker() -> Outcome {
+    let server = Server::start("2")?;
+    for (path, pid) in server.workers() {
+        processes::kill(pid);
+        server.replaces(&path, pid)?;
     }
     Ok(())
 }
