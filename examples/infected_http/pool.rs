@@ -41,7 +41,7 @@ impl Pool {
     pub(crate) async fn take(&mut self, request: Request, n: &Nursery<'_>) -> Result<()> {
         let mut worker = self.free.recv().await?.ok_or(Ended)?;
         while worker.has_ended() {
-            worker = self.free.recv().await?.ok_or(Ended)?; // it died in its sleep; the one in its place comes
+            worker = self.free.recv().await?.ok_or(Ended)?; // the one in its place comes
         }
         n.spawn(answer(request, worker, self.give_back.clone()))?;
         Ok(())
@@ -77,12 +77,8 @@ async fn answer(request: Request, worker: Portal, free: Sender<Portal>) -> Resul
     let Request { job, mut answer } = request;
     tokio::select! {
         done = worker.run(work, (job,)) => {
-            let died = done.as_ref().is_err_and(Error::is_died);
             // Who hung up just now does not want it.
             let _ = answer.send(done.map_err(|error| error.to_string()));
-            if died {
-                return Ok(());
-            }
         }
         () = answer.closed() => {}
     }

@@ -49,10 +49,8 @@ impl Portal {
         self.child.pid()
     }
 
-    /// Whether it has ended, for whatever reason, and its process is reaped: whoever calls it then is told how it ended.
-    ///
-    /// The news of a death takes its time, so that an actor that has not ended may be dead all the same. It is there for
-    /// pools, which would rather give work to another.
+    /// Whether it has ended, for whatever reason. It has for everybody who was told of its death, by a call or by its
+    /// nursery; nobody may know yet of an actor that is dead all the same. For pools, which give work to another then.
     pub fn has_ended(&self) -> bool {
         self.child.has_ended()
     }

@@ -3,7 +3,7 @@
 pub(super) mod mem;
 pub(super) mod process;
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(super) struct Child {
     asked: OnceLock<Reason>,
     reins: OnceLock<Box<dyn Reins>>,
     wire: OnceLock<Arc<Wire>>,
+    /// Set before anybody is told of its end.
+    over: AtomicBool,
     state: Mutex<State>,
     changed: Event,
 }
@@ -55,6 +57,7 @@ impl Child {
             asked: OnceLock::new(),
             reins: OnceLock::new(),
             wire: OnceLock::new(),
+            over: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Event::new(),
         })
@@ -108,9 +111,13 @@ impl Child {
         self.asked.get().is_some()
     }
 
-    /// Whether it is gone, and reaped.
     pub(super) fn has_ended(&self) -> bool {
-        self.state().ended
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// It has ended, and nobody knows.
+    fn over(&self) {
+        self.over.store(true, Ordering::Release);
     }
 
     /// Refuses to open `endpoint` where it has ended as it was asked to: nothing of the caller is cancelled by that, so it
@@ -159,6 +166,7 @@ impl Child {
 
     /// It is gone, and reaped: tell the nursery, then whoever waits, so that who has waited can use its name again.
     fn gone(self: &Arc<Self>, failure: Option<Error>, stuck: Option<Error>) {
+        self.over();
         if let Some(nursery) = self.nursery.upgrade() {
             nursery.ended(self, failure);
         }

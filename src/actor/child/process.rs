@@ -243,6 +243,7 @@ impl ChildEvents for Events {
         if !self.state().lives {
             return self.failed(death.to_string());
         }
+        self.child.over();
         let wire = self.child.wire.get();
         let dialogs = wire.map(|wire| wire.open_dialogs()).unwrap_or_default();
         let verdict = Verdict::new(&death, self.child.incarnation, dialogs);
