@@ -71,7 +71,7 @@ async fn demo(n: &ActorNursery, address: SocketAddr) -> Result<()> {
 async fn measure(n: &ActorNursery, server: u32, address: SocketAddr, options: Load) -> Result<()> {
     let Load { requests, connections, kill_every } = options;
     let client = start_client(n).await?;
-    let mut kills = 0;
+    let mut kills = Vec::new();
     let since = Instant::now();
     let counted = nursery(async |tasks| {
         if let Some(every) = kill_every {
@@ -86,19 +86,20 @@ async fn measure(n: &ActorNursery, server: u32, address: SocketAddr, options: Lo
     let seconds = since.elapsed().as_secs_f64();
     println!(
         "{requests} requests over {connections} connections in {seconds:.2} s: {right} answers, all right; \
-         {killed} errors that name a killed worker; {kills} workers killed"
+         {killed} errors that name a killed worker; {} workers killed",
+        kills.len()
     );
     client.cancel_actor().await
 }
 
-/// Kills one worker after the other, from outside, as an operator would.
-async fn kill_workers(server: u32, every: Duration, kills: &mut usize) -> Result<()> {
+/// Kills one worker after the other, from outside, as an operator would; the oldest first.
+async fn kill_workers(server: u32, every: Duration, killed: &mut Vec<u32>) -> Result<()> {
     loop {
         sleep(every).await?;
         let workers = processes::children(server);
-        if let Some(victim) = workers.get(*kills % workers.len().max(1)) {
-            processes::kill(*victim);
-            *kills += 1;
+        if let Some(victim) = workers.into_iter().find(|worker| !killed.contains(worker)) {
+            processes::kill(victim);
+            killed.push(victim);
         }
     }
 }
