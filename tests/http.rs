@@ -29,6 +29,7 @@ fn main() {
         harness::plain("p03_the_error_names_the_worker_while_others_answer", killed_worker),
         harness::plain("p03_a_worker_that_dies_idle_fails_nothing", killed_idle_worker),
         harness::plain("d01_who_hangs_up_frees_the_worker", hang_up),
+        harness::plain("c16_an_interrupted_server_finishes_what_runs", interrupted),
         harness::plain("p02_a_killed_root_leaves_nothing", killed_root),
     ];
     harness::run(&Arguments::from_args(), trials);
@@ -239,6 +240,21 @@ fn was_read(stream: &TcpStream) -> bool {
         let [_, at, from, _, queues, ..] = line[..] else { return false };
         at.ends_with(&local) && from.ends_with(&remote) && queues.ends_with(":00000000")
     })
+}
+
+fn interrupted() -> Outcome {
+    let mut server = Server::start("2")?;
+    let slow = server.ask("/slow/800")?;
+    until("it was read", || was_read(&slow))?;
+    let running = std::thread::spawn(move || answer(slow));
+    processes::interrupt(server.program.child.id());
+    until("nothing more is accepted", || TcpStream::connect(&server.address).is_err())?;
+    assert!(!running.is_finished(), "it was to go on when the server had stopped accepting");
+    let answered = running.join().map_err(|_| "it panicked")??;
+    assert_eq!(answered, (200, "800 ms".to_owned()));
+    let (status, _, stderr) = server.program.end()?;
+    assert_eq!((status.code(), stderr.as_str()), (Some(130), ""));
+    Ok(())
 }
 
 fn killed_root() -> Outcome {
