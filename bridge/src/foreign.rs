@@ -1,15 +1,17 @@
 //! Foreign scopes, and single calls into them.
 
 use std::any::type_name;
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::future::{Future, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 
-use futures_lite::FutureExt;
 use pleach::dialog::{Local, Options, attend, local};
+use pleach::task::cancellable;
 use pleach::{Error, Result};
 
+use crate::Translated;
 use crate::link::LinkOpener;
+use crate::task::{Nudge, task};
 
 /// A foreign task: called on the loop, in its context, to make the future it will run. The future need not be `Send`.
 pub type ForeignTask = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
@@ -24,6 +26,14 @@ pub trait ForeignLoop: Send {
 
     /// What its tasks are called in errors: `tokio task`.
     fn noun(&self) -> &'static str;
+
+    /// What an error of a far function means if it is the loop's own word, for a task that it waited for: a cancel, a panic.
+    fn translate(error: Error) -> Translated
+    where
+        Self: Sized,
+    {
+        Translated::Failed(error)
+    }
 }
 
 /// Drops a foreign task at its next await, from any thread. Asking twice, or after its end, does nothing.
@@ -82,7 +92,7 @@ where
 /// `work` is called on the loop's thread, in its context, and its future need not be `Send`.
 ///
 /// # Errors
-/// What it failed with, unchanged; a panic of it.
+/// What it failed with, unchanged; a panic of it; [`ForeignCancelled`](crate::ForeignCancelled) if somebody else cancelled it.
 ///
 /// # Cancel safety
 /// If the future is dropped or cancelled, the foreign task is dropped at its next await, and the enclosing scope does not
@@ -97,6 +107,11 @@ where
     on.scope(|on| call(on, work)).await
 }
 
+/// Looks at the cancel before anything is started.
+pub(crate) async fn not_cancelled() -> Result<()> {
+    cancellable(ready(())).await
+}
+
 /// One call on a loop that runs.
 pub(crate) async fn call<L, F, Fut, T>(on: L, work: F) -> Result<T>
 where
@@ -105,17 +120,16 @@ where
     Fut: Future<Output = Result<T>> + 'static,
     T: Send + 'static,
 {
+    not_cancelled().await?;
     let name = format!("{} `{}`", on.noun(), type_name::<F>());
     let Local { opener, far, report } = local::<(), (), (), T>(1);
-    let abort = on.start(Box::new(move || {
-        let work = async move { work().await };
-        Box::pin(async move {
-            drop(far);
-            let outcome = AssertUnwindSafe(work).catch_unwind().await;
-            report.ended(outcome.unwrap_or_else(|payload| Err(Error::from_panic(payload))));
-        })
-    }))?;
+    let nudge = Arc::new(Nudge::default());
+    let work = move || {
+        drop(far);
+        work()
+    };
+    let abort = on.start(task::<L, _, _, _, _, _, _>(name.clone(), nudge.clone(), report, work))?;
     drop(on);
-    let mut ended = attend(LinkOpener { opener, abort, name }, Options::default()).await?;
+    let mut ended = attend(LinkOpener { opener, nudge, abort, name }, Options::default()).await?;
     Ok(ended.opener.take_result().expect("it has ended well"))
 }

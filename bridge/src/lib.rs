@@ -42,6 +42,8 @@
 mod bytes;
 mod foreign;
 mod link;
+mod spawn;
+mod task;
 mod tokio;
 
 pub use self::tokio::{Foreign, Here, NotInfected, Thread, Tokio};
@@ -49,3 +51,5 @@ pub use bytes::{FarBytes, NearBytes, open_byte_link};
 pub(crate) use foreign::call;
 pub use foreign::{Abort, ForeignLoop, ForeignTask, Placement, foreign, run};
 pub use link::{LinkBuilder, link, open_link};
+pub use spawn::{NotLinked, Spawned, spawn};
+pub use task::{ForeignCancelled, Translated};

@@ -3,16 +3,17 @@
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::FutureExt;
-use pleach::dialog::{Far, Local, LocalOpener, Near, Opener, Options, Report, converse, local};
+use pleach::dialog::{Far, Local, LocalOpener, Near, Opener, Options, converse, local};
 use pleach::error::Reason;
 use pleach::{Error, Result};
 
-use crate::{Abort, ForeignLoop, ForeignTask, Placement};
+use crate::foreign::not_cancelled;
+use crate::task::{Nudge, task};
+use crate::{Abort, ForeignCancelled, ForeignLoop, Placement};
 
 /// Values that one direction of a link holds before its sender waits.
 const CAPACITY: usize = 64;
@@ -25,12 +26,18 @@ const CAPACITY_BYTES: usize = 64 * 1024;
 /// It completes when the foreign task has ended, for every kind of exit:
 ///
 /// * the foreign task fails or panics: every wait in `body` ends as cancelled, and that failure is the result;
-/// * `body` returns: the foreign task's `recv` gives `None`, and it is given the grace to return before it is cancelled;
-/// * `body` fails, or the scope around is cancelled: the foreign task is told, or, if it does not listen, dropped.
+/// * `body` returns: the foreign task's `recv` gives `None`, its `send` is refused with
+///   [`NearGone`](pleach::dialog::NearGone), and it is given the grace to return before it is cancelled;
+/// * `body` fails, or the scope around is cancelled: the foreign task is told if it waits in an operation of its end, and
+///   has its grace; else it is dropped at once.
+///
+/// What it starts with [`spawn`](crate::spawn) belongs to it.
 ///
 /// # Errors
 /// The body's; the foreign task's, unchanged; [`NeverStarted`](pleach::dialog::NeverStarted) if it returned before
-/// `started`; [`StartTimeout`](pleach::dialog::StartTimeout); [`Stuck`](pleach::dialog::Stuck) if it blocks its loop.
+/// `started`; [`StartTimeout`](pleach::dialog::StartTimeout); [`ForeignCancelled`] if somebody else cancelled it;
+/// [`Escalated`](pleach::dialog::Escalated), beside the rest, if it was dropped after a grace that it did not use;
+/// [`Stuck`](pleach::dialog::Stuck) if it blocks its loop.
 ///
 /// # Cancel safety
 /// If the future is dropped, the foreign task has been aborted before the drop returns, and the enclosing scope does not
@@ -165,6 +172,7 @@ where
     Out: Send + 'static,
     R: Send + 'static,
 {
+    not_cancelled().await?;
     let opener = launch(on, type_name::<F>(), capacity, far)?;
     let near = opener.opener.near();
     converse(opener, options, |first| body(near, first)).await
@@ -187,39 +195,16 @@ where
     R: Send + 'static,
 {
     let name = format!("{} `{function}`", on.noun());
-    let Local { opener, far: far_end, report } = local(capacity);
-    let abort = on.start(foreign(far, far_end, report))?;
-    Ok(LinkOpener { opener, abort, name })
-}
-
-/// The foreign task around the far function: the report outlives the function's future, so that everything it owned is
-/// gone when its end is seen.
-fn foreign<F, FarFut, First, In, Out, R>(
-    far: F,
-    end: Far<First, In, Out>,
-    report: Report<First, In, Out, R>,
-) -> ForeignTask
-where
-    F: FnOnce(Far<First, In, Out>) -> FarFut + Send + 'static,
-    FarFut: Future<Output = Result<R>> + 'static,
-    First: Send + 'static,
-    In: Send + 'static,
-    Out: Send + 'static,
-    R: Send + 'static,
-{
-    Box::new(move || {
-        let work = async move { far(end).await };
-        Box::pin(async move {
-            // Named before the report, so that it is also dropped before it in a task that never had a turn.
-            let outcome = AssertUnwindSafe(work).catch_unwind().await;
-            report.ended(outcome.unwrap_or_else(|payload| Err(Error::from_panic(payload))));
-        })
-    })
+    let Local { opener, far: end, report } = local(capacity);
+    let nudge = Arc::new(Nudge::default());
+    let abort = on.start(task::<L, _, _, _, _, _, _>(name.clone(), nudge.clone(), report, move || far(end)))?;
+    Ok(LinkOpener { opener, nudge, abort, name })
 }
 
 /// The opener's control of a foreign task: the dialog's, and the loop's own way of dropping it.
 pub(crate) struct LinkOpener<First, In, Out, R> {
     pub(crate) opener: LocalOpener<First, In, Out, R>,
+    pub(crate) nudge: Arc<Nudge>,
     pub(crate) abort: Box<dyn Abort>,
     pub(crate) name: String,
 }
@@ -236,10 +221,10 @@ where
         self.opener.cancel(reason);
     }
 
-    /// Drops a task that will not hear of the signal: one that waits nowhere where it is told.
+    /// Has a task that will not hear of the signal drop itself: one that waits nowhere where it is told.
     pub(crate) fn abort_unless(&self, told: bool) {
-        if !told && !self.opener.is_told() {
-            self.abort.abort();
+        if !told {
+            self.nudge.give();
         }
     }
 }
@@ -260,14 +245,24 @@ where
     }
 
     fn take_failure(&mut self) -> Option<Error> {
-        self.opener.take_failure().map(|error| error.context(self.name.clone()))
+        let error = self.opener.take_failure()?;
+        let names_it = error.downcast_ref::<ForeignCancelled>().is_some();
+        Some(if names_it { error } else { error.context(self.name.clone()) })
+    }
+
+    fn failed_at(&self) -> Option<u64> {
+        self.opener.failed_at()
+    }
+
+    fn was_dropped(&self) -> bool {
+        self.opener.was_dropped()
     }
 
     fn stop(&mut self) {
         self.opener.stop();
     }
 
-    /// A task that listens is told; one that does not would never hear of it, and is dropped at once.
+    /// A task that listens is told; one that does not would never hear of it, and drops itself at once.
     fn cancel(&mut self, reason: Reason) {
         self.signal(reason);
         self.abort_unless(false);

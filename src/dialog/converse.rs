@@ -1,14 +1,16 @@
 //! The opener's side of a dialog, from its start to the end of the far task, the same for contexts and links.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::error::{Closed, Group, Kind, Reason};
+use super::NearGone;
+use super::broken::{Escalated, NeverStarted, StartTimeout, Stuck};
+use crate::error::{Closed, Kind, Reason};
 use crate::task::clock::Alarm;
-use crate::task::{CancelScope, cancellable, entrust_or, reason_below, remaining_grace, shield};
+use crate::task::{CancelScope, cancellable, entrust_or, gather, reason_below, remaining_grace, shield};
 use crate::{Error, Result};
 
 /// What a carrier does for the opener: it starts nothing and waits for nothing, it only says what the far task did and
@@ -23,7 +25,17 @@ pub trait Opener<First>: Send + 'static {
     /// How it failed, once.
     fn take_failure(&mut self) -> Option<Error>;
 
-    /// The opener sends no more.
+    /// When it failed, as a number of [`happened`]. Where it is not known, the opener's own failure came first.
+    fn failed_at(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether it was dropped instead of having returned, once it has ended.
+    fn was_dropped(&self) -> bool {
+        false
+    }
+
+    /// The opener's body is done: it sends no more and reads no more.
     fn stop(&mut self);
 
     /// Asks the far task to end; the first reason wins, and it is not asked twice.
@@ -43,6 +55,12 @@ pub trait Opener<First>: Send + 'static {
     }
 }
 
+/// A number for something that happens now: it is greater than that of everything that has happened in this process.
+pub(super) fn happened() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::SeqCst)
+}
+
 /// The bounds of a dialog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -60,67 +78,16 @@ impl Default for Options {
     }
 }
 
-/// The far task returned without ever calling `started`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NeverStarted {
-    pub(crate) who: String,
-}
-
-impl fmt::Display for NeverStarted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} returned without starting: call `far.started(first)` before it returns", self.who)
-    }
-}
-
-impl std::error::Error for NeverStarted {}
-
-/// The far task did not call `started` in time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartTimeout {
-    pub(crate) who: String,
-    pub(crate) after: Duration,
-}
-
-impl fmt::Display for StartTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { who, after } = self;
-        write!(f, "{who} did not call `started` within {after:?}: let it call `far.started(..)` before its slow work")
-    }
-}
-
-impl std::error::Error for StartTimeout {}
-
-/// The far task was cancelled and aborted and is still there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stuck {
-    pub(crate) who: String,
-    pub(crate) after: Duration,
-    /// The actor it is in, if that is another one.
-    pub(crate) actor: Option<String>,
-}
-
-impl fmt::Display for Stuck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { who, after, .. } = self;
-        write!(
-            f,
-            "{who} has not ended {after:?} after it was cancelled: it blocks its thread, and only its process can be \
-             ended, or it takes longer to clean up than the scope that waits for it has"
-        )
-    }
-}
-
-impl std::error::Error for Stuck {}
-
 /// Runs the opener's `body` from the far task's first value on, and completes when the far task has ended.
 ///
 /// * The far task fails: every wait in `body` ends as cancelled, wherever it is parked, and the failure is the result.
-/// * `body` returns: nothing more is sent; the far task is given the grace to end, then it is cancelled.
+/// * `body` returns: nothing more is sent or read; the far task is given the grace to end, then it is cancelled.
 /// * `body` fails, or the scope around is cancelled: the far task is cancelled and waited for. The body's error is the
-///   result, a failure of the far task is kept beside it.
+///   result, a failure of the far task is kept beside it; the one that happened first is the first of the group.
 ///
 /// # Errors
-/// As above; [`NeverStarted`], [`StartTimeout`]; [`Stuck`] if the far task cannot be ended within the bounds.
+/// As above; [`NeverStarted`], [`StartTimeout`]; [`Escalated`], beside the rest, if the far task had to be dropped after a
+/// grace that it did not use; [`Stuck`] if it cannot be ended within the bounds.
 ///
 /// # Cancel safety
 /// If the future is dropped, the far task has been told to end before the drop returns, and the enclosing scope does
@@ -156,8 +123,8 @@ where
 /// Waits for a far task that is only asked for its result, and gives the opener back when it has ended well.
 ///
 /// # Errors
-/// What the far task failed with; a cancel of the scope around, once the far task has ended; [`Stuck`] if it cannot be
-/// ended within the bounds.
+/// What the far task failed with; a cancel of the scope around, once the far task has ended; [`Escalated`] and [`Stuck`]
+/// as for [`converse`].
 ///
 /// # Cancel safety
 /// That of [`converse`].
@@ -246,45 +213,51 @@ impl<O: Opener<First>, First: 'static> Held<O, First> {
     async fn finish<T>(mut self, value: T) -> Result<T> {
         self.opener().stop();
         let grace = self.options.grace;
-        let ended = self.ended_within(grace).await;
-        let asked = !ended;
-        if asked {
-            let message = "the opener has finished".to_owned();
-            self.end(Reason::Explicit { by: String::new(), message }).await?;
+        if self.ended_within(grace).await {
+            return failure_of(self.over()).map_or(Ok(value), Err);
         }
-        match self.over().take_failure() {
-            Some(error) if !(asked && error.is_cancelled()) => Err(error),
-            _ => Ok(value),
-        }
+        let asked = Reason::Explicit { by: String::new(), message: "the opener has finished".to_owned() };
+        let (trouble, failure) = self.end(asked, grace).await;
+        gather(failure.into_iter().chain(trouble).collect()).map_or(Ok(value), Err)
     }
 
     /// The body failed or was cancelled: end the far task and keep what it says beside our own error.
     async fn close(mut self, error: Error, reason: Reason) -> Error {
-        if let Err(stuck) = self.end(reason).await {
-            return both(error, stuck);
+        let at = happened();
+        let far_at = self.opener().failed_at();
+        let (trouble, failure) = self.end(reason, Duration::ZERO).await;
+        // A wait that told of the far task's failure says nothing of its own.
+        let own = Some(error).filter(|error| failure.is_none() || !error.is_cancelled() || error.mark().is_some());
+        let mut all: Vec<Error> = own.into_iter().chain(failure).collect();
+        if far_at.is_some_and(|far_at| far_at < at) {
+            all.reverse();
         }
-        match self.over().take_failure() {
-            Some(failure) if !failure.is_cancelled() && failure.id() != error.id() => both(error, failure),
-            _ => error,
-        }
+        gather(all.into_iter().chain(trouble).collect()).expect("either of them has failed")
     }
 
-    /// Cancel, grace, abort, its bound.
-    async fn end(&mut self, reason: Reason) -> Result<()> {
+    /// Cancel, grace, abort, its bound. What there is to say of it, and the far task's failure if that is no echo.
+    ///
+    /// `waited` is the grace that the far task has had before.
+    async fn end(&mut self, reason: Reason, waited: Duration) -> (Option<Error>, Option<Error>) {
         self.opener().cancel(reason);
         // A part of what the scope around has left is kept, so that there is somebody to say that it did not work.
         let rest = remaining_grace().unwrap_or(Duration::MAX);
         let (grace, abort) = (self.options.grace.min(rest / 10 * 7), self.options.abort.min(rest / 10 * 2));
-        if self.ended_within(grace).await {
-            return Ok(());
+        let mut after = waited;
+        if !self.ended_within(grace).await {
+            after = after.saturating_add(grace);
+            self.opener().abort();
+            if !self.ended_within(abort).await {
+                // Nothing more can be done from here; what is left belongs to the scope around, or to the process.
+                let opener = self.over();
+                let after = grace.saturating_add(abort);
+                return (Some(Stuck { who: opener.name(), after, actor: opener.actor() }.into()), None);
+            }
         }
-        self.opener().abort();
-        if self.ended_within(abort).await {
-            return Ok(());
-        }
-        // Nothing more can be done from here; what is left belongs to the scope around, or to the process.
         let opener = self.over();
-        Err(Stuck { who: opener.name(), after: grace.saturating_add(abort), actor: opener.actor() }.into())
+        let escalated = (!after.is_zero() && opener.was_dropped()).then(|| Escalated { who: opener.name(), after });
+        let failure = failure_of(opener).filter(|failure| !failure.is_cancelled());
+        (escalated.map(Error::from), failure)
     }
 
     /// Waits for the end of the far task, also while we are being cancelled.
@@ -304,17 +277,19 @@ impl<O: Opener<First>, First: 'static> Drop for Held<O, First> {
         let stuck = Stuck { who: opener.name(), after: bound, actor: opener.actor() };
         // Without a scope around there is nobody to wait; the carrier has been told all the same.
         entrust_or(stuck.clone().into(), async move {
-            within(bound, poll_fn(|cx| opener.poll_ended(cx))).await.map(drop).ok_or_else(|| stuck.into())
+            let ended = within(bound, poll_fn(|cx| opener.poll_ended(cx))).await;
+            let failure = match ended {
+                Some(_) => opener.take_failure().filter(|failure| !failure.is_cancelled()),
+                None => Some(stuck.into()),
+            };
+            failure.map_or(Ok(()), Err)
         });
     }
 }
 
-/// Two failures, unless one of them is only the echo of a cancel.
-fn both(first: Error, second: Error) -> Error {
-    if first.is_cancelled() {
-        return second;
-    }
-    Group(vec![first, second]).into()
+/// How the far task has failed. That nobody reads any more what it sends is how it heard of our end.
+fn failure_of<First>(mut opener: impl Opener<First>) -> Option<Error> {
+    opener.take_failure().filter(|failure| failure.downcast_ref::<NearGone>().is_none())
 }
 
 /// The future's output, or `None` after `limit`.

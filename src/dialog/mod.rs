@@ -20,13 +20,15 @@
 //! | a cancel | a frame on the control connection | a signal to the foreign task |
 //! | bound of a direction | bytes of credit | number of values |
 
+mod broken;
 mod converse;
 mod far;
 pub(crate) mod local;
 mod near;
 mod stay;
 
-pub use converse::{NeverStarted, Opener, Options, StartTimeout, Stuck, attend, converse};
+pub use broken::{Escalated, NeverStarted, StartTimeout, Stuck};
+pub use converse::{Opener, Options, attend, converse};
 pub use far::Far;
 pub(crate) use far::FarEnd;
 pub use local::{Local, LocalOpener, Report, local};
@@ -110,7 +112,7 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
-/// The opener has left the dialog; nobody reads what is sent.
+/// The opener has left the dialog; nobody reads what is sent. A far task that returns this has ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NearGone;
 

@@ -69,6 +69,11 @@ impl StdError for Misuse {}
 pub struct Group(pub(crate) Vec<Error>);
 
 impl Group {
+    /// A group of these, in the order in which they happened.
+    pub fn new(failures: Vec<Error>) -> Self {
+        Self(failures)
+    }
+
     /// The failures, in the order in which they happened.
     pub fn failures(&self) -> &[Error] {
         &self.0

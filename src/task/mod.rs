@@ -56,4 +56,5 @@ pub use nursery::{Nursery, nursery};
 pub use time::sleep;
 pub use wait::{Cancellable, Wait, cancellable, checkpoint};
 
+pub(crate) use outcome::{gather, sift, stray};
 pub(crate) use wait::{current_mark, not_cancelled, reason_below, remaining_grace};

@@ -20,6 +20,7 @@ use pleach::{Error, Result};
 pub use self::far::FarBytes;
 pub use self::near::NearBytes;
 use self::pipe::{Life, Lives, Pipe};
+use crate::foreign::not_cancelled;
 use crate::link::{LinkOpener, launch};
 use crate::{ForeignLoop, LinkBuilder, Placement, link};
 
@@ -105,6 +106,7 @@ where
     B: FnOnce(NearBytes) -> Fut,
     Fut: Future<Output = Result<T>>,
 {
+    not_cancelled().await?;
     let pipes = Arc::new(Pipes { to_far: Pipe::new(capacity), to_near: Pipe::new(capacity) });
     let near = NearBytes::new(pipes.clone());
     let far_pipes = pipes.clone();
@@ -181,6 +183,14 @@ impl Opener<()> for ByteOpener {
 
     fn take_failure(&mut self) -> Option<Error> {
         self.link.take_failure()
+    }
+
+    fn failed_at(&self) -> Option<u64> {
+        self.link.failed_at()
+    }
+
+    fn was_dropped(&self) -> bool {
+        self.link.was_dropped()
     }
 
     fn stop(&mut self) {

@@ -5,9 +5,9 @@ use std::fmt;
 use std::future::Future;
 
 use pleach::{Error, Result};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinError};
 
-use crate::{Abort, ForeignLoop, ForeignTask, call};
+use crate::{Abort, ForeignLoop, ForeignTask, Translated, call};
 
 thread_local! {
     /// Set while this thread runs an actor on tokio.
@@ -53,6 +53,19 @@ impl ForeignLoop for Here {
 
     fn noun(&self) -> &'static str {
         "tokio task"
+    }
+
+    fn translate(error: Error) -> Translated {
+        translate(error)
+    }
+}
+
+/// tokio's word for how another task ended, which a far function has passed on.
+pub(super) fn translate(error: Error) -> Translated {
+    match error.downcast::<JoinError>().map(JoinError::try_into_panic) {
+        Ok(Ok(payload)) => Translated::Failed(Error::from_panic(payload)),
+        Ok(Err(_cancelled)) => Translated::Cancelled,
+        Err(other) => Translated::Failed(other),
     }
 }
 

@@ -16,7 +16,7 @@ use pleach::{Error, Result};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::task::{AbortHandle, LocalSet};
 
-use crate::{Abort, ForeignLoop, ForeignTask, Placement, call};
+use crate::{Abort, ForeignLoop, ForeignTask, Placement, Translated, call};
 
 /// How long the thread may take to end once its scope has.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -108,6 +108,10 @@ impl ForeignLoop for Foreign {
 
     fn noun(&self) -> &'static str {
         "tokio task"
+    }
+
+    fn translate(error: Error) -> Translated {
+        super::here::translate(error)
     }
 }
 

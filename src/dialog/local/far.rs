@@ -38,8 +38,9 @@ impl<First, In, Out, R> LocalFar<First, In, Out, R> {
 
     #[inline]
     fn refusal(&self) -> Option<Error> {
+        const CLOSED: u8 = news::CANCELLED | news::ENDED | news::FINISHED | news::GONE;
         let news = self.link.news();
-        if news & (news::STARTED | news::CANCELLED | news::ENDED | news::GONE) == news::STARTED {
+        if news & (news::STARTED | CLOSED) == news::STARTED {
             return None;
         }
         self.shared.far_refusal(news)

@@ -19,6 +19,8 @@ pub(super) mod news {
     pub(crate) const FAILED: u8 = 1 << 4;
     /// The opener has left for good.
     pub(crate) const GONE: u8 = 1 << 5;
+    /// The opener reads no more either: its body is done, and the far task may end in its own time.
+    pub(crate) const FINISHED: u8 = 1 << 6;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

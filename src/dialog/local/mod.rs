@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::far::LocalFar;
 use self::link::{Link, Side, news};
+use self::opener::Ending;
 pub use self::opener::{LocalOpener, Report};
 use self::queue::{Reader, Writer, queue};
 use super::{Far, FarFailed, FarReturned, NearGone};
@@ -75,11 +76,14 @@ struct Core<First, In, Out, R> {
     /// Whether the far task has been given the cancel, or waits where it will be.
     told: bool,
     outcome: Option<Result<R>>,
+    ending: Ending,
 }
 
 impl<First, In, Out, R> Core<First, In, Out, R> {
     fn new(near: (Writer<In>, Reader<Out>)) -> Self {
-        Self { phase: Callee::new(false), first: None, near: Some(near), cancel: None, told: false, outcome: None }
+        let phase = Callee::new(false);
+        let ending = Ending::default();
+        Self { phase, first: None, near: Some(near), cancel: None, told: false, outcome: None, ending }
     }
 
     /// The far side's view of a cancel: an error that is a cancel of a scope no ancestor of a foreign task has.
@@ -113,7 +117,7 @@ impl<First, In, Out, R> Shared<First, In, Out, R> {
         if let Err(misuse) = core.phase.send() {
             return Some(Misuse::new(misuse.to_string()).into());
         }
-        (news & news::GONE != 0).then(|| NearGone.into())
+        (news & (news::FINISHED | news::GONE) != 0).then(|| NearGone.into())
     }
 }
 

@@ -6,9 +6,20 @@ use std::task::{Context, Poll, Waker};
 use super::Shared;
 use super::link::{Side, news};
 use super::near::LocalNear;
+use crate::dialog::converse::happened;
 use crate::dialog::{Near, Opener};
 use crate::error::{Cancelled, Mark, Reason, ScopeId};
+use crate::task::{sift, stray};
 use crate::{Error, Result};
+
+/// How the far task has ended, beside its outcome.
+#[derive(Default)]
+pub(super) struct Ending {
+    /// When the outcome was stored.
+    at: u64,
+    /// By a report that was dropped.
+    dropped: bool,
+}
 
 /// The opener's control of a dialog inside this process.
 pub struct LocalOpener<First, In, Out, R> {
@@ -67,12 +78,6 @@ where
     pub fn take_result(&mut self) -> Option<R> {
         self.shared.lock().outcome.take_if(|outcome| outcome.is_ok())?.ok()
     }
-
-    /// Whether the far task has been given the cancel or is parked where it gets it; one that has not, and is still
-    /// there, must be dropped by its loop.
-    pub fn is_told(&self) -> bool {
-        self.shared.lock().told
-    }
 }
 
 impl<First, In, Out, R> std::fmt::Debug for LocalOpener<First, In, Out, R> {
@@ -102,9 +107,19 @@ where
         self.shared.lock().outcome.take_if(|outcome| outcome.is_err())?.err()
     }
 
+    fn failed_at(&self) -> Option<u64> {
+        let failed = self.shared.link.news() & news::FAILED != 0;
+        failed.then(|| self.shared.lock().ending.at)
+    }
+
+    fn was_dropped(&self) -> bool {
+        self.shared.lock().ending.dropped
+    }
+
     fn stop(&mut self) {
-        self.shared.link.announce(news::STOPPED);
+        self.shared.link.announce(news::STOPPED | news::FINISHED);
         self.shared.link.gate(Side::Near).reader.wake();
+        self.shared.link.gate(Side::Far).writer.wake();
     }
 
     fn cancel(&mut self, reason: Reason) {
@@ -141,16 +156,47 @@ pub struct Report<First, In, Out, R> {
 impl<First, In, Out, R> Report<First, In, Out, R> {
     /// The far task ended like this.
     pub fn ended(mut self, outcome: Result<R>) {
-        self.put(outcome);
+        self.put(outcome, false);
     }
 
-    fn put(&mut self, outcome: Result<R>) {
+    /// The far task returned because it was cancelled, with nothing else to say.
+    pub fn obeyed(mut self) {
+        let outcome = Err(self.echo());
+        self.put(outcome, false);
+    }
+
+    /// The far task was dropped, and this came of it.
+    pub fn dropped(mut self, failure: Option<Error>) {
+        let outcome = Err(failure.unwrap_or_else(|| self.echo()));
+        self.put(outcome, true);
+    }
+
+    fn echo(&self) -> Error {
+        match self.shared.lock().cancel.clone() {
+            Some(mark) => Cancelled { mark }.into(),
+            None => Dropped.into(),
+        }
+    }
+
+    /// Whether the opener has cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.shared.lock().cancel.is_some()
+    }
+
+    /// Whether the far task has been given the cancel or waits where it gets it.
+    pub fn is_told(&self) -> bool {
+        self.shared.lock().told
+    }
+
+    fn put(&mut self, outcome: Result<R>, dropped: bool) {
         self.done = true;
         let link = &self.shared.link;
         {
             let mut core = self.shared.lock();
             // Refused only a second time, and a report is consumed by its first.
             let _ = core.phase.finish();
+            let outcome = outcome.map_err(|error| own_view(error, core.cancel.as_ref()));
+            core.ending = Ending { at: happened(), dropped };
             let failed = if outcome.is_err() { news::FAILED } else { 0 };
             core.outcome = Some(outcome);
             link.announce(news::ENDED | failed);
@@ -160,15 +206,21 @@ impl<First, In, Out, R> Report<First, In, Out, R> {
     }
 }
 
+/// What the far task's error is to its opener: an echo of the opener's cancel if it is nothing else. No other cancel means
+/// anything there, and none may be taken for an echo.
+fn own_view(error: Error, cancel: Option<&Mark>) -> Error {
+    match sift(error, |mark| cancel.is_some_and(|cancel| cancel.scope == mark.scope)) {
+        (_, Some(failure)) => stray(failure),
+        (Some(echo), None) => echo,
+        (None, None) => unreachable!("an error has at least one leaf"),
+    }
+}
+
 impl<First, In, Out, R> Drop for Report<First, In, Out, R> {
     fn drop(&mut self) {
         if !self.done {
-            let cancel = self.shared.lock().cancel.clone();
-            let outcome = match cancel {
-                Some(mark) => Err(Cancelled { mark }.into()),
-                None => Err(Dropped.into()),
-            };
-            self.put(outcome);
+            let outcome = Err(self.echo());
+            self.put(outcome, true);
         }
     }
 }

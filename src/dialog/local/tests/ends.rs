@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_lite::future::block_on;
 
-use super::super::{Local, LocalOpener, local};
+use super::super::{Local, LocalOpener, Report, local};
 use super::{Dice, bounded, counted};
 use crate::Result;
 use crate::dialog::{Far, Near, Opener};
@@ -19,58 +19,56 @@ fn reason() -> Reason {
     Reason::Explicit { by: String::new(), message: "enough".to_owned() }
 }
 
-type Opened = (LocalOpener<(), u64, u64, ()>, Far<(), u64, u64>);
+type Opened = (LocalOpener<(), u64, u64, ()>, Far<(), u64, u64>, Report<(), u64, u64, ()>);
 
 /// A dialog whose far task has started.
 fn started() -> Opened {
     let Local { opener, mut far, report } = local(4);
     block_on(far.started(())).unwrap();
-    // It would say that the task was dropped.
-    std::mem::forget(report);
-    (opener, far)
+    (opener, far, report)
 }
 
 #[test]
 fn who_waits_in_an_operation_is_told_of_a_cancel() {
-    let (mut opener, mut far) = started();
+    let (mut opener, mut far, report) = started();
     let mut waits = pin!(far.recv());
     assert!(poll(waits.as_mut()).is_pending());
     opener.cancel(reason());
-    assert!(opener.is_told());
+    assert!(report.is_told());
     assert!(matches!(poll(waits), Poll::Ready(Err(error)) if error.is_cancelled()));
 }
 
 #[test]
 fn who_waits_for_the_cancel_alone_is_told() {
-    let (mut opener, mut far) = started();
+    let (mut opener, mut far, report) = started();
     let mut waits = pin!(far.cancelled());
     assert!(poll(waits.as_mut()).is_pending());
     opener.cancel(reason());
-    assert!(opener.is_told());
+    assert!(report.is_told());
     assert_eq!(poll(waits), Poll::Ready(()));
 }
 
 /// Its waker would still be there, and it would have the whole grace without ever hearing of it.
 #[test]
 fn who_no_longer_waits_is_not_told() {
-    let (mut opener, mut far) = started();
+    let (mut opener, mut far, report) = started();
     assert!(poll(pin!(far.recv())).is_pending());
     opener.cancel(reason());
-    assert!(!opener.is_told());
+    assert!(!report.is_told());
 
-    let (mut opener, mut far) = started();
+    let (mut opener, mut far, report) = started();
     for value in 0..4 {
         block_on(far.send(value)).unwrap();
     }
     assert!(poll(pin!(far.send(4))).is_pending());
     assert!(poll(pin!(far.cancelled())).is_pending());
     opener.cancel(reason());
-    assert!(!opener.is_told());
+    assert!(!report.is_told());
 }
 
 #[test]
 fn who_was_given_something_no_longer_waits() {
-    let (mut opener, mut far) = started();
+    let (mut opener, mut far, report) = started();
     let mut near = opener.near();
     let mut waits = Box::pin(far.recv());
     assert!(poll(waits.as_mut()).is_pending());
@@ -78,7 +76,7 @@ fn who_was_given_something_no_longer_waits() {
     assert!(matches!(poll(waits.as_mut()), Poll::Ready(Ok(Some(1)))));
     drop(waits);
     opener.cancel(reason());
-    assert!(!opener.is_told());
+    assert!(!report.is_told());
 }
 
 /// A side that never has to wait gives its executor a turn all the same, and loses nothing by it.

@@ -1,0 +1,246 @@
+//! The foreign task of a link: the far function with all that it spawned, under one cancel and with one outcome.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
+use pleach::dialog::Report;
+use pleach::error::Group;
+use pleach::{Error, Result};
+
+use crate::spawn::Children;
+use crate::{ForeignLoop, ForeignTask};
+
+/// A foreign task was cancelled by its own loop or by a third party, and not by its link: it, or something of the loop's
+/// that it waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignCancelled {
+    /// The linked task: what it is, and its function.
+    pub task: String,
+}
+
+impl fmt::Display for ForeignCancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} was cancelled by its own loop or by somebody who holds a handle of it, not by its link",
+            self.task
+        )
+    }
+}
+
+impl std::error::Error for ForeignCancelled {}
+
+/// What an error of a far function means, see [`ForeignLoop::translate`].
+#[derive(Debug)]
+pub enum Translated {
+    /// It is a failure: this one.
+    Failed(Error),
+    /// Something of the loop's that the far function waited for was cancelled.
+    Cancelled,
+}
+
+/// The opener's word to a foreign task that nobody in it may be listening to.
+#[derive(Default)]
+pub(crate) struct Nudge {
+    given: AtomicBool,
+    task: Mutex<Option<Waker>>,
+}
+
+impl Nudge {
+    /// Has the task polled once more. To be given when all who listen have been woken: then who has not listened by the end
+    /// of that poll will never hear of it.
+    pub(crate) fn give(&self) {
+        self.given.store(true, Ordering::SeqCst);
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        task.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether it was given; if it will be, `waker` is woken.
+    fn look(&self, known: &mut Option<Waker>, waker: &Waker) -> bool {
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+            *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        }
+        self.given.load(Ordering::SeqCst)
+    }
+}
+
+/// Makes the foreign task that runs `work`, which is called in it.
+pub(crate) fn task<L, F, Fut, First, In, Out, R>(
+    name: String,
+    nudge: Arc<Nudge>,
+    report: Report<First, In, Out, R>,
+    work: F,
+) -> ForeignTask
+where
+    L: ForeignLoop,
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<R>> + 'static,
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    let outcome = Outcome { name, translate: L::translate, report: Some(report) };
+    Box::new(move || {
+        Box::pin(Linked {
+            work: Some(async move { work().await }),
+            children: Children::default(),
+            value: None,
+            nudge,
+            waker: None,
+            started: false,
+            outcome,
+        })
+    })
+}
+
+pin_project! {
+    struct Linked<Fut, First, In, Out, R> {
+        #[pin]
+        work: Option<Fut>,
+        children: Children,
+        // What `work` has returned, while there are children.
+        value: Option<R>,
+        nudge: Arc<Nudge>,
+        waker: Option<Waker>,
+        started: bool,
+        outcome: Outcome<First, In, Out, R>,
+    }
+
+    impl<Fut, First, In, Out, R> PinnedDrop for Linked<Fut, First, In, Out, R> {
+        fn drop(this: Pin<&mut Self>) {
+            this.end(None);
+        }
+    }
+}
+
+impl<Fut, First, In, Out, R> Linked<Fut, First, In, Out, R> {
+    /// Drops everything, then says how it was; without a result it was the cancel that ended it.
+    fn end(self: Pin<&mut Self>, result: Option<Result<R>>) {
+        let mut this = self.project();
+        let mut failures: Vec<Error> = caught(|| this.work.set(None)).err().into_iter().collect();
+        this.children.drop_all(|panic| failures.push(panic));
+        this.outcome.say(result, failures);
+    }
+}
+
+impl<Fut, First, In, Out, R> Future for Linked<Fut, First, In, Out, R>
+where
+    Fut: Future<Output = Result<R>>,
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let nudged = {
+            let this = self.as_mut().project();
+            this.nudge.look(this.waker, cx.waker())
+        };
+        if nudged && !self.started {
+            self.end(None);
+            return Poll::Ready(());
+        }
+        match self.as_mut().step(cx) {
+            Poll::Ready(result) => self.end(Some(result)),
+            // Judged by a nudge that the poll began with: whoever listens has had a turn to say so.
+            Poll::Pending if nudged && self.is_deaf() => self.end(None),
+            Poll::Pending => return Poll::Pending,
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<Fut, First, In, Out, R> Linked<Fut, First, In, Out, R>
+where
+    Fut: Future<Output = Result<R>>,
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    /// Ready when the far function and all children have returned, or one of them has failed.
+    fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
+        let mut this = self.project();
+        *this.started = true;
+        if let Some(work) = this.work.as_mut().as_pin_mut() {
+            match caught(|| this.children.open(|| work.poll(cx))) {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(Ok(value))) => {
+                    *this.value = Some(value);
+                    caught(|| this.work.set(None))?;
+                }
+                Ok(Poll::Ready(Err(failure))) | Err(failure) => return Poll::Ready(Err(failure)),
+            }
+        }
+        match caught(|| this.children.poll(cx)) {
+            Ok(Poll::Ready(Ok(()))) => this.value.take().map_or(Poll::Pending, |value| Poll::Ready(Ok(value))),
+            Ok(Poll::Ready(Err(failure))) | Err(failure) => Poll::Ready(Err(failure)),
+            Ok(Poll::Pending) => Poll::Pending,
+        }
+    }
+
+    /// Whether nothing is left in it that a cancel could have been told to.
+    fn is_deaf(&self) -> bool {
+        self.work.is_none() || !self.outcome.is_told()
+    }
+}
+
+fn caught<T>(f: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(Error::from_panic)
+}
+
+/// Says how the task ended, once: after all that it owned is gone.
+struct Outcome<First, In, Out, R> {
+    name: String,
+    translate: fn(Error) -> Translated,
+    report: Option<Report<First, In, Out, R>>,
+}
+
+impl<First, In, Out, R> Outcome<First, In, Out, R> {
+    fn is_told(&self) -> bool {
+        self.report.as_ref().is_some_and(Report::is_told)
+    }
+
+    /// `failures` came of dropping it. Without a result it was dropped before it had one.
+    fn say(&mut self, result: Option<Result<R>>, mut failures: Vec<Error>) {
+        let Some(report) = self.report.take() else { return };
+        let dropped = result.is_none();
+        let cancelled = || (!report.is_cancelled()).then(|| ForeignCancelled { task: self.name.clone() }.into());
+        let (value, failure) = match result {
+            Some(Ok(value)) => (Some(value), None),
+            Some(Err(error)) => match (self.translate)(error) {
+                Translated::Failed(failure) => (None, Some(failure)),
+                Translated::Cancelled => (None, cancelled()),
+            },
+            None => (None, cancelled()),
+        };
+        failures.splice(0..0, failure);
+        match (value, one_of(failures)) {
+            (Some(value), None) => report.ended(Ok(value)),
+            (_, failure) if dropped => report.dropped(failure),
+            (_, Some(failure)) => report.ended(Err(failure)),
+            (None, None) => report.obeyed(),
+        }
+    }
+}
+
+fn one_of(mut failures: Vec<Error>) -> Option<Error> {
+    if failures.len() < 2 { failures.pop() } else { Some(Group::new(failures).into()) }
+}
+
+/// Of a task that its loop never made.
+impl<First, In, Out, R> Drop for Outcome<First, In, Out, R> {
+    fn drop(&mut self) {
+        self.say(None, Vec::new());
+    }
+}
