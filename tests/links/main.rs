@@ -1,0 +1,64 @@
+//! Links, an SC task and a tokio task, by the laws L. Every law is one function of the placement: it runs as `guest::..`
+//! inside an infected actor, and as `thread::..` with a tokio of its own beside a root on smol.
+
+mod cancel;
+mod ends;
+mod errors;
+mod flow;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod lifetime;
+mod open;
+mod place;
+mod quiet;
+mod rows;
+mod spawned;
+mod start;
+mod tools;
+
+use harness::{actors, plain};
+use libtest_mimic::Trial;
+use place::Law;
+
+/// Those that hold on both placements.
+fn laws() -> Vec<Law> {
+    let files = [
+        lifetime::laws(),
+        spawned::laws(),
+        start::laws(),
+        errors::laws(),
+        cancel::laws(),
+        ends::laws(),
+        flow::laws(),
+        rows::laws(),
+    ];
+    files.into_iter().flatten().collect()
+}
+
+/// Those that need more than one actor, or none.
+fn others() -> Vec<Trial> {
+    let mut trials = vec![
+        actors("guest::l19_a_task_that_never_awaits_ends_its_actor", ends::l19_a_task_that_never_awaits_ends_its_actor),
+        actors("thread::l19_a_task_that_never_awaits_is_named", ends::l19_a_task_that_never_awaits_is_named),
+        actors("guest::l30_a_carried_handle", quiet::l30_a_carried_handle),
+        actors("guest::l30_outside_an_infected_actor", quiet::l30_outside_an_infected_actor),
+        plain("guest::l30_outside_everything", quiet::l30_outside_everything),
+        plain("guest::l36_an_example_is_silent", quiet::l36_an_example_is_silent),
+    ];
+    for (placement, guest) in [("guest", true), ("thread", false)] {
+        let name = |law: &str| format!("{placement}::{law}");
+        trials.push(actors(name("l10_one_failure_in_the_same_out"), move || {
+            errors::l10_one_failure_in_the_same_out(guest)
+        }));
+        let law = quiet::l36_clean_runs_are_silent;
+        trials.push(plain(name("l36_clean_runs_are_silent"), move || law(placement)));
+        let law = quiet::l36_cancelled_runs_are_silent;
+        trials.push(plain(name("l36_cancelled_runs_are_silent"), move || law(placement)));
+    }
+    trials
+}
+
+fn main() {
+    let laws = laws().into_iter().flat_map(Law::trials);
+    harness::main_with(quiet::listen_for_warnings, laws.chain(others()).collect());
+}

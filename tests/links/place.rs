@@ -1,0 +1,107 @@
+//! Where the foreign task of a link is placed, and how a law is run on each placement.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use libtest_mimic::Trial;
+use pleach::prelude::*;
+use pleach_bridge::{Foreign, ForeignLoop, Here, Placement, Thread, Tokio};
+
+use crate::harness::actors;
+
+/// A placement, by its type.
+pub(crate) trait Place: Send + Sync + 'static {
+    type Loop: ForeignLoop + Clone + Send + Sync + 'static;
+    type On: Placement<Loop = Self::Loop> + Send;
+
+    fn on() -> Result<Self::On>;
+}
+
+/// The loop that hosts the actor: both tasks share a thread.
+pub(crate) struct Guest;
+
+impl Place for Guest {
+    type Loop = Here;
+    type On = Here;
+
+    fn on() -> Result<Here> {
+        Tokio::here()
+    }
+}
+
+/// A loop on a thread of its own.
+pub(crate) struct OwnThread;
+
+impl Place for OwnThread {
+    type Loop = Foreign;
+    type On = Thread;
+
+    fn on() -> Result<Thread> {
+        Ok(Tokio::thread())
+    }
+}
+
+type Proof = fn() -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// A law, on both placements.
+#[derive(Clone, Copy)]
+pub(crate) struct Law {
+    pub(crate) name: &'static str,
+    pub(crate) guest: Proof,
+    pub(crate) thread: Proof,
+}
+
+/// The laws with these names, functions of a [`Place`].
+macro_rules! laws {
+    ($($law:ident),* $(,)?) => {
+        vec![$($crate::place::Law {
+            name: stringify!($law),
+            guest: || Box::pin($law::<$crate::place::Guest>()),
+            thread: || Box::pin($law::<$crate::place::OwnThread>()),
+        }),*]
+    };
+}
+pub(crate) use laws;
+
+/// Runs a law inside the infected actor that this is.
+#[pleach::endpoint]
+pub(crate) async fn proves(name: String) -> Result<()> {
+    let law = crate::laws().into_iter().find(|law| law.name == name).expect("it is asked for by its name");
+    (law.guest)().await
+}
+
+async fn in_an_infected_actor(law: Law) -> Result<()> {
+    actor_nursery(async |n| {
+        let actor = n.actor("infected").host(Tokio::current_thread()).expose(proves).start().await?;
+        actor.run(proves, (law.name.to_owned(),)).await?;
+        actor.cancel_actor().await
+    })
+    .await
+}
+
+impl Law {
+    /// `guest::l01_..` in an infected actor, `thread::l01_..` in a root on smol.
+    pub(crate) fn trials(self) -> [Trial; 2] {
+        [
+            actors(format!("guest::{}", self.name), move || in_an_infected_actor(self)),
+            actors(format!("thread::{}", self.name), move || (self.thread)()),
+        ]
+    }
+}
+
+/// What each file of laws needs.
+pub(crate) mod prelude {
+    pub(crate) use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    pub(crate) use std::sync::{Arc, Mutex};
+    pub(crate) use std::time::{Duration, Instant};
+
+    pub(crate) use futures_lite::future::{or, poll_once, yield_now};
+    pub(crate) use pleach::prelude::*;
+    pub(crate) use pleach::task::oneshot;
+    pub(crate) use pleach_bridge::{foreign, link, open_link, run};
+
+    pub(crate) use super::{Law, Place, laws};
+    pub(crate) use crate::harness;
+    pub(crate) use crate::open::Open;
+    pub(crate) use crate::tools::*;
+}
