@@ -78,6 +78,18 @@ impl<L: ForeignLoop> Placement for L {
 /// # Cancel safety
 /// If the future is dropped, the scope's end has been asked for before the drop returns, and the enclosing scope does not
 /// complete before it has ended.
+///
+/// ```
+/// use pleach::Result;
+/// use pleach_bridge::{Tokio, foreign};
+///
+/// let sum: Result<u32> = smol::block_on(foreign(Tokio::thread(), async |tokio| {
+///     let one = tokio.run(async || Ok(1)).await?;
+///     let two = tokio.run(async || Ok(tokio::spawn(async { 2 }).await?)).await?;
+///     Ok(one + two)
+/// }));
+/// assert_eq!(sum.unwrap(), 3);
+/// ```
 pub async fn foreign<P, B, Fut, T>(on: P, body: B) -> Result<T>
 where
     P: Placement,
@@ -97,6 +109,18 @@ where
 /// # Cancel safety
 /// If the future is dropped or cancelled, the foreign task is dropped at its next await, and the enclosing scope does not
 /// complete before it has ended.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pleach_bridge::{Tokio, run};
+///
+/// let slept = smol::block_on(run(Tokio::thread(), async || {
+///     tokio::time::sleep(Duration::from_millis(1)).await;
+///     Ok("slept")
+/// }));
+/// assert_eq!(slept.unwrap(), "slept");
+/// ```
 pub async fn run<P, F, Fut, T>(on: P, work: F) -> Result<T>
 where
     P: Placement,

@@ -46,7 +46,9 @@ mod spawn;
 mod task;
 mod tokio;
 
-pub use self::tokio::{Foreign, Here, NotInfected, Thread, Tokio};
+pub use self::tokio::{
+    Foreign, Here, Leaked, LeakedProcess, LoopFailed, NotInfected, OnLeak, Thread, Tokio, stragglers,
+};
 pub use bytes::{FarBytes, NearBytes, open_byte_link};
 pub(crate) use foreign::call;
 pub use foreign::{Abort, ForeignLoop, ForeignTask, Placement, foreign, run};

@@ -33,6 +33,6 @@ pub use failure::ActorDied;
 pub use nursery::{ActorNursery, actor_nursery};
 pub use one_call::run_in_actor;
 pub use portal::Portal;
-pub use root::{enter, run};
+pub use root::{end_actor, enter, run};
 #[doc(hidden)]
 pub use wire::Inbound;

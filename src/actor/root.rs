@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::ambient::{In, Me};
+use super::ambient::{In, Me, me};
 use super::command::Programs;
 use super::endpoint::{self, Entry};
 use super::interrupted::Interruption;
@@ -36,6 +36,9 @@ const NO_ROLE: u8 = 70;
 const LAST_WORD: Duration = Duration::from_millis(500);
 /// How long children may take to be reaped that were killed: as long as the last step of the ladder.
 const REAPED: Duration = Duration::from_secs(2);
+
+/// Set in a process that was started as an actor.
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
 /// A name for a tree, told to every actor of it.
 fn new_tree() -> Arc<str> {
@@ -220,6 +223,21 @@ fn run_on<T: Send + 'static>(
     ended.ok_or_else(|| Misuse::new("the host ended before its root did").into())
 }
 
+/// Ends the process of the running task's actor, as failed with `cause`: its tasks are cancelled with its grace, and its
+/// parent gets the failure. For what nothing but the end of a process ends.
+///
+/// Gives whether it is being ended: the root of a tree, actors in its process and tasks outside every actor are not.
+pub fn end_actor(cause: &Error) -> bool {
+    let Ok(me) = me() else { return false };
+    if !IS_CHILD.load(Ordering::Relaxed) {
+        return false;
+    }
+    let cause = cause.to_remote(&me.path, me.incarnation);
+    // A nursery that is closed belongs to an actor that ends.
+    let _ = me.services.spawn(async move { Result::<()>::Err(cause.into()) });
+    true
+}
+
 /// Where an actor stands, and how long it may take to unwind.
 struct Place {
     path: String,
@@ -269,6 +287,7 @@ where
 
 /// The life of an actor, to its exit status.
 fn live(role: ChildRole) -> u8 {
+    IS_CHILD.store(true, Ordering::Relaxed);
     let parent = role.parent.clone();
     let ended = inhabit(role);
     let status = u8::from(ended.is_err());
@@ -387,7 +406,7 @@ mod tests {
 
     #[test]
     fn two_roots_of_one_process_are_two_trees() {
-        let tree = || run_anywhere(Smol::one_thread(), || async { Ok(ambient::me()?.tree.clone()) }).unwrap();
+        let tree = || run_anywhere(Smol::one_thread(), || async { Ok(me()?.tree.clone()) }).unwrap();
         assert_ne!(tree(), tree());
     }
 }

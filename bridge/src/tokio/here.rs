@@ -14,7 +14,7 @@ thread_local! {
     static INFECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The tokio runtime of the actor that asked for it; see [`Tokio::here`].
+/// The tokio runtime of the actor that asked for it; see [`Tokio::here`](super::Tokio::here).
 #[derive(Clone, Copy, Debug)]
 pub struct Here {
     _private: (),

@@ -6,4 +6,4 @@ mod thread;
 
 pub use here::{Here, NotInfected};
 pub use host::Tokio;
-pub use thread::{Foreign, Thread};
+pub use thread::{Foreign, Leaked, LeakedProcess, LoopFailed, OnLeak, Thread, stragglers};
