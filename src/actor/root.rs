@@ -402,7 +402,6 @@ impl fmt::Debug for FromParent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actor::ambient;
 
     #[test]
     fn two_roots_of_one_process_are_two_trees() {
