@@ -24,6 +24,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use libtest_mimic::{Failed, Trial};
+use pleach::dialog::Escalated;
 use pleach::host::Smol;
 use pleach::prelude::*;
 use pleach::task::oneshot;
@@ -229,7 +230,9 @@ async fn l23_bytes_http_a_request_waits_for_its_reader<P: Place>(on: P) -> Resul
         };
         or(stalled, talks).await
     };
-    soon(link(on).capacity_bytes(CAPACITY).grace(A_WHILE).open_bytes(far, body)).await?;
+    let ended = soon(link(on).capacity_bytes(CAPACITY).grace(A_WHILE).open_bytes(far, body)).await;
+    // The service waits for ever, so that the server had to be dropped.
+    assert!(ended.is_err_and(|error| error.downcast_ref::<Escalated>().is_some()));
     let bytes = made.load(SeqCst) * FRAME;
     assert!(bytes > 0 && bytes < 8 * (CAPACITY + BUFFER), "{bytes} bytes were made of a request that nobody reads");
     Ok(())

@@ -13,6 +13,7 @@ use std::sync::{Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use pleach::actor::ActorDied;
 use pleach::host::Smol;
 use pleach::prelude::*;
 use pleach_bridge::Tokio;
@@ -162,8 +163,10 @@ async fn p11_a_panic_of_init_is_an_exit_status() -> Result<()> {
         let worker = n.actor("bad-init").expose(double).start().await?;
         worker.run(double, (1,)).await.map(drop)
     });
-    let text = ended.await.unwrap_err().to_string();
-    assert!(text.contains("exited with status 101") && text.contains("no subscriber can be set"), "{text}");
+    let error = ended.await.unwrap_err();
+    let died: &ActorDied = error.downcast_ref().expect("it has died");
+    assert_eq!(died.status, Some(101));
+    assert!(died.stderr_tail.contains("no subscriber can be set"), "{error}");
     Ok(())
 }
 

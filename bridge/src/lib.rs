@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod drops;
 mod foreign;
 mod link;
 mod spawn;

@@ -13,6 +13,7 @@ use pleach::dialog::Report;
 use pleach::error::Group;
 use pleach::{Error, Result};
 
+use crate::drops::watched;
 use crate::spawn::Children;
 use crate::{ForeignLoop, ForeignTask};
 
@@ -125,8 +126,11 @@ impl<Fut, First, In, Out, R> Linked<Fut, First, In, Out, R> {
     /// Drops everything, then says how it was; without a result it was the cancel that ended it.
     fn end(self: Pin<&mut Self>, result: Option<Result<R>>) {
         let mut this = self.project();
-        let mut failures: Vec<Error> = caught(|| this.work.set(None)).err().into_iter().collect();
-        this.children.drop_all(|panic| failures.push(panic));
+        let mut failures = Vec::new();
+        watched(|| {
+            failures.extend(caught(|| this.work.set(None)).err());
+            this.children.drop_all(|panic| failures.push(panic));
+        });
         this.outcome.say(result, failures);
     }
 }
@@ -177,7 +181,7 @@ where
                 Ok(Poll::Pending) => {}
                 Ok(Poll::Ready(Ok(value))) => {
                     *this.value = Some(value);
-                    caught(|| this.work.set(None))?;
+                    watched(|| caught(|| this.work.set(None)))?;
                 }
                 Ok(Poll::Ready(Err(failure))) | Err(failure) => return Poll::Ready(Err(failure)),
             }

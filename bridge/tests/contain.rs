@@ -11,7 +11,7 @@ mod thread {
     use std::time::{Duration, Instant};
 
     use futures_lite::future::{or, poll_once, yield_now};
-    use pleach::dialog::{StartTimeout, Stuck};
+    use pleach::dialog::{Escalated, StartTimeout, Stuck};
     use pleach::error::Closed;
     use pleach::prelude::*;
     use pleach_bridge::{Leaked, OnLeak, Thread, Tokio, foreign, link, open_link, run};
@@ -550,7 +550,9 @@ mod thread {
                 }
             };
             let grace = Duration::from_millis(50);
-            block_on(link(on).grace(grace).open(stubborn, async |_near, ()| Ok(()))).unwrap();
+            let error =
+                block_on(link(on).grace(grace).open(stubborn, async |_near, ()| Ok(()))).expect_err("it is recorded");
+            assert!(error.downcast_ref::<Escalated>().is_some(), "{error}");
             assert_eq!(alive.count(), 0);
         }
     }

@@ -226,8 +226,8 @@ impl<O: Opener<First>, First: 'static> Held<O, First> {
         let at = happened();
         let far_at = self.opener().failed_at();
         let (trouble, failure) = self.end(reason, Duration::ZERO).await;
-        // A wait that told of the far task's failure says nothing of its own.
-        let own = Some(error).filter(|error| failure.is_none() || !error.is_cancelled() || error.mark().is_some());
+        // A wait that was cut short says nothing of its own beside the far task's failure.
+        let own = Some(error).filter(|error| failure.is_none() || !error.is_cancelled());
         let mut all: Vec<Error> = own.into_iter().chain(failure).collect();
         if far_at.is_some_and(|far_at| far_at < at) {
             all.reverse();

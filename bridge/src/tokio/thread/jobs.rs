@@ -17,6 +17,7 @@ use tokio::task::{AbortHandle, yield_now};
 use tokio::time::sleep;
 
 use super::opener::{Shared, lock, wake};
+use crate::drops::Watch;
 use crate::tokio::here;
 use crate::{Abort, ForeignLoop, ForeignTask, Translated, call};
 
@@ -161,7 +162,11 @@ pub(super) struct Tasks {
 
 /// Starts what is sent, until the scope is over, and says what is left then. `counted` says whether the loop counts the tasks that are started here.
 pub(super) async fn dispatch(jobs: &Jobs, counted: bool) -> Tasks {
-    let tally = Rc::new(Tally { handle: Handle::current(), linked: Cell::new(0), by_drops: Cell::new(0) });
+    let tally = Rc::new(Tally { handle: Handle::current(), linked: Cell::new(0) });
+    let drops = Watch::new({
+        let tally = tally.clone();
+        move || tally.alive()
+    });
     while let Some(Job { task, state }) = poll_fn(|cx| jobs.poll_next(cx)).await {
         let mut state = lock(&state);
         if matches!(*state, JobState::Waiting) {
@@ -182,7 +187,7 @@ pub(super) async fn dispatch(jobs: &Jobs, counted: bool) -> Tasks {
     }
     let owned = if counted { tally.linked.get() } else { 0 };
     let detached = tally.alive().saturating_sub(owned);
-    Tasks { detached, by_drops: tally.by_drops.get().min(detached) }
+    Tasks { detached, by_drops: drops.spawned().min(detached) }
 }
 
 /// Who runs on the loop.
@@ -190,7 +195,6 @@ struct Tally {
     handle: Handle,
     /// Tasks of links and calls.
     linked: Cell<usize>,
-    by_drops: Cell<usize>,
 }
 
 impl Tally {
@@ -199,16 +203,16 @@ impl Tally {
     }
 }
 
-/// The task of a link or a call, which is counted, and watched while it is dropped: a guard in it may spawn.
+/// The task of a link or a call, which is counted.
 struct Owned {
-    task: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    task: Pin<Box<dyn Future<Output = ()>>>,
     tally: Rc<Tally>,
 }
 
 impl Owned {
     fn new(task: Pin<Box<dyn Future<Output = ()>>>, tally: &Rc<Tally>) -> Self {
         tally.linked.set(tally.linked.get() + 1);
-        Self { task: Some(task), tally: tally.clone() }
+        Self { task, tally: tally.clone() }
     }
 }
 
@@ -216,17 +220,12 @@ impl Future for Owned {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.task.as_mut().expect("it is only taken by the drop").as_mut().poll(cx)
+        self.task.as_mut().poll(cx)
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let tally = &self.tally;
-        tally.linked.set(tally.linked.get() - 1);
-        let before = tally.alive();
-        drop(self.task.take());
-        let spawned = tally.alive().saturating_sub(before);
-        tally.by_drops.set(tally.by_drops.get() + spawned);
+        self.tally.linked.set(self.tally.linked.get() - 1);
     }
 }
