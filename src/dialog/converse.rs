@@ -25,7 +25,8 @@ pub trait Opener<First>: Send + 'static {
     /// How it failed, once.
     fn take_failure(&mut self) -> Option<Error>;
 
-    /// When it failed, as a number of [`happened`]. Where it is not known, the opener's own failure came first.
+    /// When it failed, as a number that grows with everything that happens in this process. Where it is not known, the
+    /// opener's own failure came first.
     fn failed_at(&self) -> Option<u64> {
         None
     }
