@@ -13,8 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proto", &["error"]),
     ("transport", &["error"]),
     // Links and contexts have the same phases: those of the protocol.
-    ("dialog", &["error", "waiting", "sys", "task", "proto"]),
-    ("host", &["error", "sys", "waiting", "task", "transport"]),
+    ("dialog", &["error", "waiting", "task", "proto"]),
+    ("host", &["error", "task", "transport"]),
     ("actor", &["error", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),
 ];
 
