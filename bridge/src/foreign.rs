@@ -43,6 +43,11 @@ pub trait Abort: Send {
 }
 
 /// Where a piece of foreign code may be placed: on a loop that runs already, or on one that is started for a scope.
+#[diagnostic::on_unimplemented(
+    message = "foreign code cannot be placed on `{Self}`",
+    note = "`Tokio::thread()` and `Tokio::threads(n)` start a runtime for it; in an infected actor there is `Tokio::here()?`",
+    note = "`Tokio::current_thread()` is the host of an actor: `.host(Tokio::current_thread())`"
+)]
 pub trait Placement {
     /// The loop that the scope's body is given.
     type Loop: ForeignLoop;
@@ -70,7 +75,16 @@ impl<L: ForeignLoop> Placement for L {
     }
 }
 
-/// Opens a foreign scope for many calls and links: pools and clients live there.
+/// Opens a foreign scope for many calls and links: pools and clients live there, and are made there.
+///
+/// The body is a task of whoever awaits this: only what goes through `tk.run` or a link is on the loop. A client that was made
+/// in one scope has its tasks there, so it is of no use in another, and fails when its scope ends.
+///
+/// What a scope on [`Tokio::thread()`](crate::Tokio::thread) finds left behind when it ends, and what it does about it, is in
+/// [`Thread`](crate::Thread): detached tasks are dropped, processes killed, threads waited for. A panic of a detached task is
+/// nobody's result, as in tokio. Two things belong to the process and stay: the pair of local sockets that tokio makes for
+/// signals and child processes, and its handler of a signal that foreign code has asked for (`tokio::signal`), which keeps
+/// the signal from ending the process.
 ///
 /// # Errors
 /// The body's; that the loop could not be started, or not be ended.

@@ -94,8 +94,25 @@ impl<First, In, Out> Far<First, In, Out> {
 
     /// Completes when the opener has cancelled this dialog.
     ///
-    /// A foreign task that waits for it (in a `select!` beside its work) is given the grace to clean up; one that does
-    /// not is dropped at its next await.
+    /// For a task that is busy with something else than its dialog: it waits for this in a `select!` beside its work, and
+    /// then has the grace to clean up. One that waits in [`recv`](Far::recv) or [`send`](Far::send) needs no more than
+    /// that: it is told there, by a cancel as the error, and has the same grace. One that does neither is dropped at its
+    /// next await.
+    ///
+    /// ```
+    /// use futures_lite::future::or;
+    /// use pleach::prelude::*;
+    ///
+    /// async fn watch(mut far: Far<(), (), u32>) -> Result<()> {
+    ///     far.started(()).await?;
+    ///     let work = async { Some(measure().await) };
+    ///     match or(work, async { far.cancelled().await; None }).await {
+    ///         Some(value) => far.send(value).await,
+    ///         None => Ok(()), // here it cleans up
+    ///     }
+    /// }
+    /// # async fn measure() -> u32 { 7 }
+    /// ```
     ///
     /// # Cancel safety
     /// Has no effect of its own.

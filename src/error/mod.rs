@@ -71,7 +71,7 @@ pub enum Kind {
 ///
 /// It dereferences to `dyn std::error::Error`, so `source()`, `to_string()` and [`downcast_ref`](Error::downcast_ref)
 /// work as usual. It does not implement `std::error::Error` itself (that is what lets `?` take every error);
-/// [`into_boxed`](Error::into_boxed) gives one that does.
+/// [`into_boxed`](Error::into_boxed) gives one that does, and [`from_boxed`](Error::from_boxed) takes any other's.
 ///
 /// ```
 /// fn parse(text: &str) -> pleach::Result<u32> {
@@ -109,6 +109,35 @@ impl Error {
     #[track_caller]
     pub fn msg(text: impl Into<String>) -> Self {
         plain::Message(text.into()).into()
+    }
+
+    /// An error that comes in a box, as much foreign code gives it: `.map_err(Error::from_boxed)?`. A box itself is no
+    /// `std::error::Error`, so that `?` alone does not take it. What is in it can be had by
+    /// [`downcast_ref`](Error::downcast_ref).
+    ///
+    /// ```
+    /// use pleach::Error;
+    ///
+    /// fn legacy() -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
+    ///     Ok("twelve".parse()?)
+    /// }
+    ///
+    /// let error = legacy().map_err(Error::from_boxed).unwrap_err();
+    /// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+    /// ```
+    #[track_caller]
+    pub fn from_boxed(error: Box<dyn StdError + Send + Sync + 'static>) -> Self {
+        match error.downcast::<Boxed>() {
+            Ok(boxed) => boxed.0,
+            Err(error) => Self::new(error, "Box<dyn Error>"),
+        }
+    }
+
+    #[track_caller]
+    fn new(source: Box<dyn StdError + Send + Sync + 'static>, type_name: &'static str) -> Self {
+        let (id, kind) = classify(&*source);
+        let location = Location::caller();
+        Self(Box::new(Inner { id, kind, type_name, location, context: Vec::new(), after_cancel: false, source }))
     }
 
     /// The identity of this failure, the same in every report of it.
@@ -346,16 +375,7 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
             Ok(boxed) => return boxed.0,
             Err(other) => other.downcast::<E>().expect("the box was made from an E"),
         };
-        let (id, kind) = classify(&*error);
-        Self(Box::new(Inner {
-            id,
-            kind,
-            type_name: std::any::type_name::<E>(),
-            location: Location::caller(),
-            context: Vec::new(),
-            after_cancel: false,
-            source: error,
-        }))
+        Self::new(error, std::any::type_name::<E>())
     }
 }
 

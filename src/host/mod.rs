@@ -28,6 +28,10 @@ pub type RootFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub type Root = Box<dyn FnOnce(Arc<dyn Reactor>) -> RootFuture + Send>;
 
 /// Runs the root future of an actor, on the calling thread, to its end.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no host of an actor",
+    note = "hosts are `Smol::one_thread()` and, of the bridge, `Tokio::current_thread()`"
+)]
 pub trait Host: Send + Sync + 'static {
     /// The name under which a child finds it in its own [`HOSTS`].
     fn name(&self) -> &'static str;

@@ -212,7 +212,10 @@ where
 /// Runs `future` for at most `after`, counted from the first poll; the end of that time is a failure.
 ///
 /// # Errors
-/// [`TimedOut`] if the time ran out; what `future` returned, a panic of it, or the `Cancelled` of a scope around.
+/// [`TimedOut`] if the time ran out; what `future` returned, a panic of it, or the `Cancelled` of a scope around. What
+/// fails while the time is up and `future` unwinds is the result instead of [`TimedOut`], as it says more.
+///
+/// The unwinding comes on top of `after`: the grace of its tasks, the deadline of a foreign scope in it.
 ///
 /// # Cancel safety
 /// Dropping it drops `future`, without grace.

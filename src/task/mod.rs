@@ -4,6 +4,10 @@
 //! Every block that starts something waits for its end. A cancel is a request: runtime awaits return `Cancelled`, what
 //! waits for something else is dropped, and cleanup gets a bounded time.
 //!
+//! Nothing here needs an actor, nor a runtime of its own: `smol::block_on(nursery(..))` works, and so does a task of tokio.
+//! Time is that of the host, or else of `async-io`; the examples run on a [`VirtualClock`](time::VirtualClock), on which a
+//! deadline takes no time.
+//!
 //! ```
 //! use pleach::task::{channel, nursery, time::VirtualClock};
 //!
