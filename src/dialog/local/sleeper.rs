@@ -10,6 +10,8 @@ use std::task::Waker;
 ///
 /// Nothing is lost between the two, because both *exchange* `asleep`: of two exchanges the later one sees what was
 /// written before the earlier one. Either the sleeper was first, and is woken, or the news were, and are seen.
+///
+/// Who is asleep has a waker here: both change together, under its lock, but for a wake that has begun and is on its way.
 #[derive(Default)]
 pub(super) struct Sleeper {
     asleep: AtomicBool,
@@ -19,14 +21,13 @@ pub(super) struct Sleeper {
 impl Sleeper {
     /// From now on news wake `waker`.
     pub(super) fn sleep(&self, waker: &Waker) {
-        let old = {
-            let mut slot = self.slot();
-            match &*slot {
-                Some(known) if known.will_wake(waker) => None,
-                _ => slot.replace(waker.clone()),
-            }
+        let mut slot = self.slot();
+        let old = match &*slot {
+            Some(known) if known.will_wake(waker) => None,
+            _ => slot.replace(waker.clone()),
         };
         self.asleep.swap(true, Ordering::AcqRel);
+        drop(slot);
         drop(old);
     }
 
@@ -44,7 +45,12 @@ impl Sleeper {
 
     #[cold]
     fn rouse(&self) {
-        let waker = self.slot().take();
+        let waker = {
+            let mut slot = self.slot();
+            // It may have gone to sleep again since this wake began, and would be asleep without a waker.
+            self.asleep.swap(false, Ordering::AcqRel);
+            slot.take()
+        };
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -73,5 +79,27 @@ impl<T> Deref for Padded<T> {
 
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::counted;
+    use super::*;
+
+    /// Whoever is asleep already need not say so again, and is not asked to.
+    #[test]
+    fn whoever_is_asleep_has_a_waker_also_when_a_wake_was_late() {
+        let sleeper = Sleeper::default();
+        let (count, waker) = counted();
+        sleeper.sleep(&waker);
+        assert!(sleeper.asleep.swap(false, Ordering::AcqRel), "a wake begins, and is held up");
+        sleeper.sleep(&waker);
+        sleeper.rouse();
+        assert_eq!(count.get(), 1);
+        assert!(!sleeper.is_asleep(), "the waker is used up");
+        sleeper.sleep(&waker);
+        sleeper.wake();
+        assert_eq!(count.get(), 2);
     }
 }

@@ -14,10 +14,10 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Counts how often it was woken.
 #[derive(Default)]
-struct Count(AtomicUsize);
+pub(super) struct Count(AtomicUsize);
 
 impl Count {
-    fn get(&self) -> usize {
+    pub(super) fn get(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -28,7 +28,7 @@ impl Wake for Count {
     }
 }
 
-fn counted() -> (Arc<Count>, Waker) {
+pub(super) fn counted() -> (Arc<Count>, Waker) {
     let count = Arc::new(Count::default());
     (count.clone(), Waker::from(count))
 }
