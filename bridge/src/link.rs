@@ -100,16 +100,18 @@ pub struct LinkBuilder<P> {
 }
 
 impl<P: Placement> LinkBuilder<P> {
-    /// Values that each direction holds before its sender waits; 64 by default.
+    /// Values that each direction holds before its sender waits; 64 by default. The memory for them is taken when the link
+    /// is opened.
     ///
     /// # Panics
-    /// [`open`](LinkBuilder::open) panics if it is 0.
+    /// [`open`](LinkBuilder::open) panics if it is 0, or more than there can be memory for.
     pub fn capacity(mut self, values: usize) -> Self {
         self.capacity = values;
         self
     }
 
-    /// Bytes that each direction of a link of bytes holds before its writer waits; 64 KiB by default.
+    /// Bytes that each direction of a link of bytes holds before its writer waits; 64 KiB by default. Memory beyond that is
+    /// taken as it is needed.
     ///
     /// # Panics
     /// [`open_bytes`](LinkBuilder::open_bytes) panics if it is 0.

@@ -6,6 +6,9 @@ use std::io::IoSlice;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+/// Bytes that a ring has room for from the first write on, if its capacity is not less.
+const AT_ONCE: usize = 64 * 1024;
+
 /// How a side of the link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
@@ -216,10 +219,20 @@ impl Ring {
         count
     }
 
+    /// At once up to [`AT_ONCE`], beyond it by doubling, and never more than was promised.
+    fn make_room(&mut self, pieces: &[IoSlice<'_>]) {
+        let before = self.bytes.len();
+        let coming = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
+        let needed = min(before.saturating_add(coming), self.capacity);
+        if needed > self.bytes.capacity() {
+            let most = needed.max(self.bytes.capacity().saturating_mul(2)).max(AT_ONCE);
+            self.bytes.reserve_exact(min(most, self.capacity) - before);
+        }
+    }
+
     fn put(&mut self, pieces: &[IoSlice<'_>]) -> usize {
         let before = self.bytes.len();
-        // Once, and not more than was promised, which growing by doubling would be.
-        self.bytes.reserve_exact(self.capacity - before);
+        self.make_room(pieces);
         for piece in pieces {
             let count = min(piece.len(), self.capacity - self.bytes.len());
             self.bytes.extend(&piece[..count]);

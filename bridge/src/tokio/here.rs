@@ -94,17 +94,20 @@ impl fmt::Display for NotInfected {
 impl std::error::Error for NotInfected {}
 
 /// Says that this thread runs an actor on tokio, until it is dropped.
-pub(super) struct Infected;
+///
+/// A second one at the same time, of a host that is refused by the first, leaves it as it was.
+pub(super) struct Infected {
+    before: bool,
+}
 
 impl Infected {
     pub(super) fn new() -> Self {
-        INFECTED.set(true);
-        Self
+        Self { before: INFECTED.replace(true) }
     }
 }
 
 impl Drop for Infected {
     fn drop(&mut self) {
-        INFECTED.set(false);
+        INFECTED.set(self.before);
     }
 }

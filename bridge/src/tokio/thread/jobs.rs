@@ -84,6 +84,26 @@ struct Job {
     state: Arc<Mutex<JobState>>,
 }
 
+impl Job {
+    /// Starts it on the loop of this thread, unless it was aborted.
+    fn begin(self, tally: &Rc<Tally>) {
+        let state = self.state.clone();
+        let mut state = lock(&state);
+        if matches!(*state, JobState::Waiting) {
+            let owned = Owned::new((self.task)(), tally);
+            *state = JobState::Running(tokio::task::spawn_local(owned).abort_handle());
+        } else {
+            drop(state);
+            self.discard();
+        }
+    }
+
+    /// Drops what it would have run, as a task that was made: a panic of that is its outcome, and nobody else's.
+    fn discard(self) {
+        drop((self.task)());
+    }
+}
+
 enum JobState {
     Waiting,
     Running(AbortHandle),
@@ -134,8 +154,9 @@ impl Jobs {
             state.closed = true;
             (std::mem::take(&mut state.waiting), state.dispatcher.take())
         };
-        drop(waiting);
+        // First: nothing that a task does when it is dropped may keep the thread from hearing of the end.
         wake(dispatcher);
+        waiting.into_iter().for_each(Job::discard);
     }
 
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Job>> {
@@ -167,12 +188,8 @@ pub(super) async fn dispatch(jobs: &Jobs, counted: bool) -> Tasks {
         let tally = tally.clone();
         move || tally.alive()
     });
-    while let Some(Job { task, state }) = poll_fn(|cx| jobs.poll_next(cx)).await {
-        let mut state = lock(&state);
-        if matches!(*state, JobState::Waiting) {
-            let owned = Owned::new(task(), &tally);
-            *state = JobState::Running(tokio::task::spawn_local(owned).abort_handle());
-        }
+    while let Some(job) = poll_fn(|cx| jobs.poll_next(cx)).await {
+        job.begin(&tally);
     }
     for _ in 0..TURNS {
         if tally.alive() == 0 && tally.linked.get() == 0 {
