@@ -55,6 +55,9 @@ async fn a_program_gives_its_status_and_its_output() -> Result<()> {
     assert_eq!(environment.stdout, b"A=b\n");
     // It reads an empty input, whatever ours is.
     assert_eq!(soon(Command::new("cat").output()).await?.stdout, b"");
+    // Also where it is a pipe that nobody has.
+    assert!(soon(Command::new("cat").stdin(Stdio::piped()).run()).await?.success());
+    assert_eq!(soon(Command::new("cat").stdin(Stdio::piped()).output()).await?.stdout, b"");
     Ok(())
 }
 

@@ -142,7 +142,9 @@ impl Command {
     /// # Cancel safety
     /// If it is dropped, the program has been sent SIGKILL, and the scope around does not complete before it is reaped.
     pub async fn run(self) -> Result<ExitStatus> {
-        self.start([Stdio::null, Stdio::inherit, Stdio::inherit]).await?.supervise().await.into_result()
+        let mut running = self.start([Stdio::null, Stdio::inherit, Stdio::inherit]).await?;
+        running.close_stdin();
+        running.supervise().await.into_result()
     }
 
     /// Runs it to its end, and collects its standard output and standard error, all of it in memory.

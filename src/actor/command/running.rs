@@ -81,6 +81,13 @@ impl Running {
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     }
 
+    /// Nobody will write to it: a program that reads to the end must come to one.
+    pub(super) fn close_stdin(&mut self) {
+        if let Some(Parts { child, .. }) = &mut self.parts {
+            child.stdin = None;
+        }
+    }
+
     /// Waits for its end, and ends it when it is cancelled.
     pub(super) async fn supervise(mut self) -> EndOfProgram {
         let Some(parts) = &mut self.parts else { unreachable!("it is reaped once, and here") };
