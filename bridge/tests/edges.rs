@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
 use std::panic::catch_unwind;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bound::block_on;
 use futures_lite::future::poll_once;
@@ -19,6 +19,7 @@ pleach::test_entry!();
 
 const SHORT: Duration = Duration::from_millis(20);
 const SOON: Duration = Duration::from_secs(10);
+const NEVER: Duration = Duration::from_secs(1000);
 
 /// A root on tokio.
 fn infected<T, Fut>(root: impl FnOnce() -> Fut + Send + 'static) -> T
@@ -239,4 +240,20 @@ fn l01_a_panic_in_the_drop_of_what_never_ran_does_not_keep_the_thread() {
     drop(scope);
     drop(go);
     assert_eq!(ended.recv_timeout(SOON), Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+/// What is asked of a scope while a link waits for the end of its task is asked of that task.
+#[test]
+fn l16_a_cancel_comes_also_when_the_body_is_done() {
+    let linked = link(Tokio::thread()).grace(NEVER).open(
+        async |mut far: Far<(), (), ()>| {
+            far.started(()).await?;
+            pending::<Result<()>>().await
+        },
+        async |_near, ()| Ok(5),
+    );
+    let since = Instant::now();
+    let ended = block_on(nursery(async |_| move_on_after(SHORT, linked).await));
+    assert_eq!(ended.unwrap(), Some(5), "the body has returned it");
+    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
 }

@@ -82,7 +82,8 @@ impl Default for Options {
 /// Runs the opener's `body` from the far task's first value on, and completes when the far task has ended.
 ///
 /// * The far task fails: every wait in `body` ends as cancelled, wherever it is parked, and the failure is the result.
-/// * `body` returns: nothing more is sent or read; the far task is given the grace to end, then it is cancelled.
+/// * `body` returns: nothing more is sent or read; the far task is given the grace to end, then it is cancelled, or before
+///   that if the scope around is.
 /// * `body` fails, or the scope around is cancelled: the far task is cancelled and waited for. The body's error is the
 ///   result, a failure of the far task is kept beside it; the one that happened first is the first of the group.
 ///
@@ -214,11 +215,18 @@ impl<O: Opener<First>, First: 'static> Held<O, First> {
     async fn finish<T>(mut self, value: T) -> Result<T> {
         self.opener().stop();
         let grace = self.options.grace;
-        if self.ended_within(grace).await {
-            return failure_of(self.over()).map_or(Ok(value), Err);
-        }
-        let asked = Reason::Explicit { by: String::new(), message: "the opener has finished".to_owned() };
-        let (trouble, failure) = self.end(asked, grace).await;
+        let opener = self.opener();
+        let by_itself = cancellable(within(grace, poll_fn(|cx| opener.poll_ended(cx)))).await;
+        let (reason, waited) = match by_itself {
+            Ok(Some(_)) => return failure_of(self.over()).map_or(Ok(value), Err),
+            Ok(None) => {
+                let message = "the opener has finished".to_owned();
+                (Reason::Explicit { by: String::new(), message }, grace)
+            }
+            // The scope around is cancelled, and has no time for the rest of that grace.
+            Err(_) => (reason_below(), Duration::ZERO),
+        };
+        let (trouble, failure) = self.end(reason, waited).await;
         gather(failure.into_iter().chain(trouble).collect()).map_or(Ok(value), Err)
     }
 
