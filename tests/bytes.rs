@@ -167,6 +167,28 @@ async fn l01_bytes_cancel_of_a_deaf_task<P: Place>(on: P) -> Result<()> {
     Ok(())
 }
 
+/// A read that was given up is no place where a cancel is heard.
+async fn l16_bytes_cancel_after_a_read_that_was_given_up<P: Place>(on: P) -> Result<()> {
+    let gone = Flag::default();
+    let guard = gone.guard();
+    let (deaf, mut is_deaf) = oneshot::channel();
+    let far = async move |mut io: FarBytes| {
+        let _guard = guard;
+        assert!(is_pending(&poll_once(t::Read::read_u8(&mut io)).await));
+        let _ = deaf.send(());
+        tokio::time::sleep(FOR_EVER).await;
+        Ok(())
+    };
+    let failed = link(on).grace(FOR_EVER).open_bytes(far, async |_io| -> Result<()> {
+        is_deaf.recv().await?;
+        Err(BodyError)?
+    });
+    let error = soon(failed).await.unwrap_err();
+    assert!(error.downcast_ref::<BodyError>().is_some(), "{error:?}");
+    assert!(gone.get());
+    Ok(())
+}
+
 async fn l01_bytes_dropped<P: Place>(on: P) -> Result<()> {
     let gone = Flag::default();
     let guard = gone.guard();
@@ -644,6 +666,7 @@ fn main() {
         l01_bytes_cancel,
         l01_bytes_cancel_of_a_deaf_task,
         l01_bytes_dropped,
+        l16_bytes_cancel_after_a_read_that_was_given_up,
         c05_bytes_a_cancel_is_absorbed,
         l10_bytes_a_far_failure_is_the_result,
         l11_bytes_the_body_error_is_the_result,

@@ -224,10 +224,8 @@ where
     }
 
     /// Has a task that will not hear of the signal drop itself: one that waits nowhere where it is told.
-    pub(crate) fn abort_unless(&self, told: bool) {
-        if !told {
-            self.nudge.give();
-        }
+    pub(crate) fn nudge(&self) {
+        self.nudge.give();
     }
 }
 
@@ -267,7 +265,7 @@ where
     /// A task that listens is told; one that does not would never hear of it, and drops itself at once.
     fn cancel(&mut self, reason: Reason) {
         self.signal(reason);
-        self.abort_unless(false);
+        self.nudge();
     }
 
     fn abort(&mut self) {

@@ -115,7 +115,7 @@ where
         graceful(far(FarBytes::new(far_pipes, end)).await)
     };
     let link = launch(on, type_name::<F>(), 1, run)?;
-    let opener = ByteOpener { link, pipes, told: false };
+    let opener = ByteOpener { link, pipes };
     // Boxed: what speaks a protocol is large, and each combinator around a future holds it more than once.
     converse(opener, options, |()| Box::pin(async { body(near).await.map_err(echo) })).await
 }
@@ -151,11 +151,10 @@ struct Pipes {
 }
 
 impl Pipes {
-    /// Says how the sides are now; gives whether the far side was waiting.
-    fn tell(&self, change: impl Fn(&mut Lives)) -> bool {
-        let (far_reader, _) = self.to_far.tell(&change);
-        let (_, far_writer) = self.to_near.tell(&change);
-        far_reader || far_writer
+    /// Says how the sides are now.
+    fn tell(&self, change: impl Fn(&mut Lives)) {
+        self.to_far.tell(&change);
+        self.to_near.tell(&change);
     }
 }
 
@@ -163,8 +162,6 @@ impl Pipes {
 struct ByteOpener {
     link: LinkOpener<(), Infallible, Infallible, ()>,
     pipes: Arc<Pipes>,
-    /// Whether the foreign task was parked at a pipe when it was cancelled.
-    told: bool,
 }
 
 impl Opener<()> for ByteOpener {
@@ -200,8 +197,9 @@ impl Opener<()> for ByteOpener {
 
     fn cancel(&mut self, reason: Reason) {
         self.link.signal(reason);
-        self.told |= self.pipes.tell(|lives| lives.near = Life::Failed);
-        self.link.abort_unless(self.told);
+        self.pipes.tell(|lives| lives.near = Life::Failed);
+        // A read or a write that is still waited for takes the signal in the turn that this gives.
+        self.link.nudge();
     }
 
     fn abort(&mut self) {

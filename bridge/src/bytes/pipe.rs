@@ -154,17 +154,15 @@ impl Pipe {
         Ok(())
     }
 
-    /// Says how the sides are now, and wakes who waits; gives whether the reader and the writer did.
-    pub(super) fn tell(&self, change: impl FnOnce(&mut Lives)) -> (bool, bool) {
+    /// Says how the sides are now, and wakes who waits.
+    pub(super) fn tell(&self, change: impl FnOnce(&mut Lives)) {
         let (reader, writer) = {
             let mut ring = self.lock();
             change(&mut ring.lives);
             (ring.reader.take(), ring.writer.take())
         };
-        let waited = (reader.is_some(), writer.is_some());
         wake(reader);
         wake(writer);
-        waited
     }
 
     /// Nobody reads any more: who waited will not hear of anything.
