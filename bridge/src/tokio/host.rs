@@ -3,19 +3,17 @@
 use std::future::Future;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
-use futures_lite::{AsyncRead, AsyncWrite};
 use pleach::Result;
 use pleach::host::{HOSTS, Host, HostEntry, Reactor, Root};
 use pleach::transport::Transport;
-use rustix::net::RecvFlags;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::runtime::{Builder, LocalOptions};
 
 use super::here::Infected;
+use super::socket::Socket;
 use super::{Here, Thread};
 
 const NAME: &str = "pleach-bridge/tokio-current-thread";
@@ -101,7 +99,7 @@ struct TokioReactor;
 impl Reactor for TokioReactor {
     fn serve(&self, socket: UnixStream) -> io::Result<Box<dyn Transport>> {
         socket.set_nonblocking(true)?;
-        Ok(Box::new(Socket(tokio::net::UnixStream::from_std(socket)?)))
+        Ok(Box::new(Socket::new(socket)?))
     }
 
     /// With the tasks that have yielded, which tokio polls only when no other is ready: a root that is always ready would
@@ -109,36 +107,5 @@ impl Reactor for TokioReactor {
     fn wake_in_turn(&self, waker: Waker) {
         let yielding = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&waker));
         debug_assert!(yielding.is_pending(), "it keeps the waker");
-    }
-}
-
-struct Socket(tokio::net::UnixStream);
-
-impl Transport for Socket {
-    /// Past tokio, which knows of new bytes only after a turn of its epoll.
-    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (_, taken) = rustix::net::recv(&self.0, buffer, RecvFlags::DONTWAIT)?;
-        Ok(taken)
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        Pin::new(&mut self.0).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

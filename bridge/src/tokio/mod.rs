@@ -1,6 +1,7 @@
 //! tokio: the host of an actor, and the loop of links on its thread or on one of their own.
 
 mod here;
+mod socket;
 mod host;
 mod thread;
 
