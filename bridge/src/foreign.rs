@@ -5,24 +5,25 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use pleach::dialog::{Local, Options, attend, local};
+use pleach::dialog::{Options, attend, local_call};
 use pleach::task::cancellable;
 use pleach::{Error, Result};
 
 use crate::Translated;
-use crate::link::LinkOpener;
-use crate::task::{Nudge, task};
+use crate::link::ForeignOpener;
+use crate::task::{Name, Nudge, task};
 
 /// A foreign task: called on the loop, in its context, to make the future it will run. The future need not be `Send`.
 pub type ForeignTask = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// A loop that links can be opened to.
 pub trait ForeignLoop: Send {
-    /// Starts a task on the loop. It must be run to its end or be dropped, whatever happens to the loop.
+    /// Starts a task on the loop. It must be run to its end or be dropped, whatever happens to the loop. Nothing else ends
+    /// it: when its link is cancelled it wakes itself and drops what it holds.
     ///
     /// # Errors
     /// If the loop cannot be reached from here, with what to do about it. It never blocks.
-    fn start(&self, task: ForeignTask) -> Result<Box<dyn Abort>>;
+    fn start(&self, task: ForeignTask) -> Result<()>;
 
     /// What its tasks are called in errors: `tokio task`.
     fn noun(&self) -> &'static str;
@@ -34,12 +35,6 @@ pub trait ForeignLoop: Send {
     {
         Translated::Failed(error)
     }
-}
-
-/// Drops a foreign task at its next await, from any thread. Asking twice, or after its end, does nothing.
-pub trait Abort: Send {
-    /// Asks for it.
-    fn abort(&self);
 }
 
 /// Where a piece of foreign code may be placed: on a loop that runs already, or on one that is started for a scope.
@@ -159,15 +154,11 @@ where
     T: Send + 'static,
 {
     not_cancelled().await?;
-    let name = format!("{} `{}`", on.noun(), type_name::<F>());
-    let Local { opener, far, report } = local::<(), (), (), T>(1);
+    let name = Name { noun: on.noun(), function: type_name::<F>() };
+    let (opener, report) = local_call();
     let nudge = Arc::new(Nudge::default());
-    let work = move || {
-        drop(far);
-        work()
-    };
-    let abort = on.start(task::<L, _, _, _, _, _, _>(name.clone(), nudge.clone(), report, work))?;
+    on.start(task::<L, _, _, _>(name, nudge.clone(), report, work))?;
     drop(on);
-    let mut ended = attend(LinkOpener { opener, nudge, abort, name }, Options::default()).await?;
+    let mut ended = attend(ForeignOpener { opener, nudge, name }, Options::default()).await?;
     Ok(ended.opener.take_result().expect("it has ended well"))
 }

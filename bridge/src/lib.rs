@@ -52,7 +52,7 @@ pub use self::tokio::{
 };
 pub use bytes::{FarBytes, NearBytes, open_byte_link};
 pub(crate) use foreign::call;
-pub use foreign::{Abort, ForeignLoop, ForeignTask, Placement, foreign, run};
+pub use foreign::{ForeignLoop, ForeignTask, Placement, foreign, run};
 pub use link::{LinkBuilder, link, open_link};
 pub use spawn::{NotLinked, Spawned, spawn};
 pub use task::{ForeignCancelled, Translated};

@@ -12,8 +12,8 @@ use pleach::error::Reason;
 use pleach::{Error, Result};
 
 use crate::foreign::not_cancelled;
-use crate::task::{Nudge, task};
-use crate::{Abort, ForeignCancelled, ForeignLoop, Placement};
+use crate::task::{Name, Nudge, task};
+use crate::{ForeignCancelled, ForeignLoop, Placement};
 
 /// Values that one direction of a link holds before its sender waits.
 const CAPACITY: usize = 64;
@@ -183,7 +183,7 @@ where
 /// Starts the foreign task, and gives the control of it.
 pub(crate) fn launch<L, F, FarFut, First, In, Out, R>(
     on: L,
-    function: &str,
+    function: &'static str,
     capacity: usize,
     far: F,
 ) -> Result<LinkOpener<First, In, Out, R>>
@@ -196,46 +196,24 @@ where
     Out: Send + 'static,
     R: Send + 'static,
 {
-    let name = format!("{} `{function}`", on.noun());
+    let name = Name { noun: on.noun(), function };
     let Local { opener, far: end, report } = local(capacity);
     let nudge = Arc::new(Nudge::default());
-    let abort = on.start(task::<L, _, _, _, _, _, _>(name.clone(), nudge.clone(), report, move || far(end)))?;
-    Ok(LinkOpener { opener, nudge, abort, name })
+    on.start(task::<L, _, _, _>(name, nudge.clone(), report, move || far(end)))?;
+    Ok(ForeignOpener { opener, nudge, name })
 }
 
-/// The opener's control of a foreign task: the dialog's, and the loop's own way of dropping it.
-pub(crate) struct LinkOpener<First, In, Out, R> {
-    pub(crate) opener: LocalOpener<First, In, Out, R>,
+/// The opener's control of a foreign task: the dialog's, and a way to have the task drop itself.
+pub(crate) struct ForeignOpener<O> {
+    pub(crate) opener: O,
     pub(crate) nudge: Arc<Nudge>,
-    pub(crate) abort: Box<dyn Abort>,
-    pub(crate) name: String,
+    pub(crate) name: Name,
 }
 
-impl<First, In, Out, R> LinkOpener<First, In, Out, R>
-where
-    First: Send + 'static,
-    In: Send + 'static,
-    Out: Send + 'static,
-    R: Send + 'static,
-{
-    /// Says that the task is to end, and to nobody else.
-    pub(crate) fn signal(&mut self, reason: Reason) {
-        self.opener.cancel(reason);
-    }
+/// That of a link.
+pub(crate) type LinkOpener<First, In, Out, R> = ForeignOpener<LocalOpener<First, In, Out, R>>;
 
-    /// Has a task that will not hear of the signal drop itself: one that waits nowhere where it is told.
-    pub(crate) fn nudge(&self) {
-        self.nudge.give();
-    }
-}
-
-impl<First, In, Out, R> Opener<First> for LinkOpener<First, In, Out, R>
-where
-    First: Send + 'static,
-    In: Send + 'static,
-    Out: Send + 'static,
-    R: Send + 'static,
-{
+impl<First, O: Opener<First>> Opener<First> for ForeignOpener<O> {
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<First>>> {
         self.opener.poll_first(cx)
     }
@@ -247,7 +225,7 @@ where
     fn take_failure(&mut self) -> Option<Error> {
         let error = self.opener.take_failure()?;
         let names_it = error.downcast_ref::<ForeignCancelled>().is_some();
-        Some(if names_it { error } else { error.context(self.name.clone()) })
+        Some(if names_it { error } else { error.context(self.name.to_string()) })
     }
 
     fn failed_at(&self) -> Option<u64> {
@@ -264,16 +242,16 @@ where
 
     /// A task that listens is told; one that does not would never hear of it, and drops itself at once.
     fn cancel(&mut self, reason: Reason) {
-        self.signal(reason);
-        self.nudge();
+        self.opener.cancel(reason);
+        self.nudge.give();
     }
 
     fn abort(&mut self) {
-        self.abort.abort();
+        self.nudge.abort();
     }
 
     fn name(&self) -> String {
-        self.name.clone()
+        self.name.to_string()
     }
 }
 

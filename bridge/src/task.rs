@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -46,46 +46,69 @@ pub enum Translated {
     Cancelled,
 }
 
+/// A foreign task in errors: `tokio task `crate::function``.
+#[derive(Clone, Copy)]
+pub(crate) struct Name {
+    pub(crate) noun: &'static str,
+    pub(crate) function: &'static str,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.noun, self.function)
+    }
+}
+
 /// The opener's word to a foreign task that nobody in it may be listening to.
 #[derive(Default)]
 pub(crate) struct Nudge {
-    given: AtomicBool,
+    word: AtomicU8,
     task: Mutex<Option<Waker>>,
 }
 
 impl Nudge {
+    const NONE: u8 = 0;
+    /// End, unless something in the task has heard of the cancel.
+    const END: u8 = 1;
+    /// End in any case.
+    const DROP: u8 = 2;
+
     /// Has the task polled once more. To be given when all who listen have been woken: then who has not listened by the end
     /// of that poll will never hear of it.
     pub(crate) fn give(&self) {
-        self.given.store(true, Ordering::SeqCst);
+        self.say(Self::END);
+    }
+
+    /// Has the task drop itself, whoever listens.
+    pub(crate) fn abort(&self) {
+        self.say(Self::DROP);
+    }
+
+    fn say(&self, word: u8) {
+        self.word.fetch_max(word, Ordering::SeqCst);
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         task.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether it was given; if it will be, `waker` is woken.
-    fn look(&self, known: &mut Option<Waker>, waker: &Waker) -> bool {
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-            *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
-        }
-        self.given.load(Ordering::SeqCst)
+    /// What was said; if more will be, `waker` is woken.
+    fn look(&self, waker: &Waker) -> u8 {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = match &*task {
+            Some(known) if known.will_wake(waker) => None,
+            _ => task.replace(waker.clone()),
+        };
+        drop(task);
+        drop(old);
+        self.word.load(Ordering::SeqCst)
     }
 }
 
 /// Makes the foreign task that runs `work`, which is called in it.
-pub(crate) fn task<L, F, Fut, First, In, Out, R>(
-    name: String,
-    nudge: Arc<Nudge>,
-    report: Report<First, In, Out, R>,
-    work: F,
-) -> ForeignTask
+pub(crate) fn task<L, F, Fut, R>(name: Name, nudge: Arc<Nudge>, report: Report<R>, work: F) -> ForeignTask
 where
     L: ForeignLoop,
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = Result<R>> + 'static,
-    First: Send + 'static,
-    In: Send + 'static,
-    Out: Send + 'static,
     R: Send + 'static,
 {
     let outcome = Outcome { name, translate: L::translate, report: Some(report) };
@@ -95,7 +118,6 @@ where
             children: Children::default(),
             value: None,
             nudge,
-            waker: None,
             started: false,
             outcome,
         })
@@ -103,26 +125,25 @@ where
 }
 
 pin_project! {
-    struct Linked<Fut, First, In, Out, R> {
+    struct Linked<Fut, R> {
         #[pin]
         work: Option<Fut>,
         children: Children,
         // What `work` has returned, while there are children.
         value: Option<R>,
         nudge: Arc<Nudge>,
-        waker: Option<Waker>,
         started: bool,
-        outcome: Outcome<First, In, Out, R>,
+        outcome: Outcome<R>,
     }
 
-    impl<Fut, First, In, Out, R> PinnedDrop for Linked<Fut, First, In, Out, R> {
+    impl<Fut, R> PinnedDrop for Linked<Fut, R> {
         fn drop(this: Pin<&mut Self>) {
             this.end(None);
         }
     }
 }
 
-impl<Fut, First, In, Out, R> Linked<Fut, First, In, Out, R> {
+impl<Fut, R> Linked<Fut, R> {
     /// Drops everything, then says how it was; without a result it was the cancel that ended it.
     fn end(self: Pin<&mut Self>, result: Option<Result<R>>) {
         let mut this = self.project();
@@ -135,41 +156,32 @@ impl<Fut, First, In, Out, R> Linked<Fut, First, In, Out, R> {
     }
 }
 
-impl<Fut, First, In, Out, R> Future for Linked<Fut, First, In, Out, R>
+impl<Fut, R> Future for Linked<Fut, R>
 where
     Fut: Future<Output = Result<R>>,
-    First: Send + 'static,
-    In: Send + 'static,
-    Out: Send + 'static,
     R: Send + 'static,
 {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let nudged = {
-            let this = self.as_mut().project();
-            this.nudge.look(this.waker, cx.waker())
-        };
-        if nudged && !self.started {
+        let word = self.nudge.look(cx.waker());
+        if word == Nudge::DROP || word == Nudge::END && !self.started {
             self.end(None);
             return Poll::Ready(());
         }
         match self.as_mut().step(cx) {
             Poll::Ready(result) => self.end(Some(result)),
             // Judged by a nudge that the poll began with: whoever listens has had a turn to say so.
-            Poll::Pending if nudged && self.is_deaf() => self.end(None),
+            Poll::Pending if word != Nudge::NONE && self.is_deaf() => self.end(None),
             Poll::Pending => return Poll::Pending,
         }
         Poll::Ready(())
     }
 }
 
-impl<Fut, First, In, Out, R> Linked<Fut, First, In, Out, R>
+impl<Fut, R> Linked<Fut, R>
 where
     Fut: Future<Output = Result<R>>,
-    First: Send + 'static,
-    In: Send + 'static,
-    Out: Send + 'static,
     R: Send + 'static,
 {
     /// Ready when the far function and all children have returned, or one of them has failed.
@@ -204,13 +216,13 @@ fn caught<T>(f: impl FnOnce() -> T) -> Result<T> {
 }
 
 /// Says how the task ended, once: after all that it owned is gone.
-struct Outcome<First, In, Out, R> {
-    name: String,
+struct Outcome<R> {
+    name: Name,
     translate: fn(Error) -> Translated,
-    report: Option<Report<First, In, Out, R>>,
+    report: Option<Report<R>>,
 }
 
-impl<First, In, Out, R> Outcome<First, In, Out, R> {
+impl<R> Outcome<R> {
     fn is_told(&self) -> bool {
         self.report.as_ref().is_some_and(Report::is_told)
     }
@@ -219,7 +231,7 @@ impl<First, In, Out, R> Outcome<First, In, Out, R> {
     fn say(&mut self, result: Option<Result<R>>, mut failures: Vec<Error>) {
         let Some(report) = self.report.take() else { return };
         let dropped = result.is_none();
-        let cancelled = || (!report.is_cancelled()).then(|| ForeignCancelled { task: self.name.clone() }.into());
+        let cancelled = || (!report.is_cancelled()).then(|| ForeignCancelled { task: self.name.to_string() }.into());
         let (value, failure) = match result {
             Some(Ok(value)) => (Some(value), None),
             Some(Err(error)) => match (self.translate)(error) {
@@ -243,7 +255,7 @@ fn one_of(mut failures: Vec<Error>) -> Option<Error> {
 }
 
 /// Of a task that its loop never made.
-impl<First, In, Out, R> Drop for Outcome<First, In, Out, R> {
+impl<R> Drop for Outcome<R> {
     fn drop(&mut self) {
         self.say(None, Vec::new());
     }

@@ -2,23 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures_util::future::{AbortHandle, abortable};
 use pleach::prelude::*;
-use pleach_bridge::{Abort, ForeignLoop, ForeignTask, Translated};
+use pleach_bridge::{ForeignLoop, ForeignTask, Translated};
 
 /// A loop that gives others what they need to cancel its tasks.
 #[derive(Clone)]
 pub(crate) struct Open<L> {
     on: L,
-    tasks: Arc<Mutex<Vec<Shared>>>,
-}
-
-#[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<Box<dyn Abort>>>);
-
-impl Abort for Shared {
-    fn abort(&self) {
-        self.0.lock().unwrap().abort();
-    }
+    tasks: Arc<Mutex<Vec<AbortHandle>>>,
 }
 
 impl<L: ForeignLoop> Open<L> {
@@ -31,15 +23,20 @@ impl<L: ForeignLoop> Open<L> {
     }
 
     pub(crate) fn abort_all(&self) {
-        self.tasks.lock().unwrap().iter().for_each(Abort::abort);
+        self.tasks.lock().unwrap().iter().for_each(AbortHandle::abort);
     }
 }
 
 impl<L: ForeignLoop> ForeignLoop for Open<L> {
-    fn start(&self, task: ForeignTask) -> Result<Box<dyn Abort>> {
-        let shared = Shared(Arc::new(Mutex::new(self.on.start(task)?)));
-        self.tasks.lock().unwrap().push(shared.clone());
-        Ok(Box::new(shared))
+    fn start(&self, task: ForeignTask) -> Result<()> {
+        let tasks = self.tasks.clone();
+        self.on.start(Box::new(move || {
+            let (task, handle) = abortable(task());
+            tasks.lock().unwrap().push(handle);
+            Box::pin(async move {
+                let _ = task.await;
+            })
+        }))
     }
 
     fn noun(&self) -> &'static str {

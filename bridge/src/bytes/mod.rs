@@ -196,10 +196,10 @@ impl Opener<()> for ByteOpener {
     }
 
     fn cancel(&mut self, reason: Reason) {
-        self.link.signal(reason);
+        self.link.opener.cancel(reason);
         self.pipes.tell(|lives| lives.near = Life::Failed);
         // A read or a write that is still waited for takes the signal in the turn that this gives.
-        self.link.nudge();
+        self.link.nudge.give();
     }
 
     fn abort(&mut self) {

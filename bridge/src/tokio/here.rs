@@ -5,9 +5,9 @@ use std::fmt;
 use std::future::Future;
 
 use pleach::{Error, Result};
-use tokio::task::{AbortHandle, JoinError};
+use tokio::task::JoinError;
 
-use crate::{Abort, ForeignLoop, ForeignTask, Translated, call};
+use crate::{ForeignLoop, ForeignTask, Translated, call};
 
 thread_local! {
     /// Set while this thread runs an actor on tokio.
@@ -43,12 +43,14 @@ impl Here {
 }
 
 impl ForeignLoop for Here {
-    fn start(&self, task: ForeignTask) -> Result<Box<dyn Abort>> {
+    fn start(&self, task: ForeignTask) -> Result<()> {
         if !INFECTED.get() {
             // It was carried to another thread.
             return Err(Error::from(NotInfected));
         }
-        Ok(Box::new(Spawned(tokio::task::spawn_local(task()).abort_handle())))
+        // The task belongs to its link, and hears of its end by itself.
+        drop(tokio::task::spawn_local(task()));
+        Ok(())
     }
 
     fn noun(&self) -> &'static str {
@@ -66,14 +68,6 @@ pub(super) fn translate(error: Error) -> Translated {
         Ok(Ok(payload)) => Translated::Failed(Error::from_panic(payload)),
         Ok(Err(_cancelled)) => Translated::Cancelled,
         Err(other) => Translated::Failed(other),
-    }
-}
-
-struct Spawned(AbortHandle);
-
-impl Abort for Spawned {
-    fn abort(&self) {
-        self.0.abort();
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! A send or a receive that need not wait takes no lock: it looks at the news, which are one atomic, and at its ring.
 
+mod call;
 mod far;
 mod link;
 mod lookout;
 mod near;
 mod opener;
 mod queue;
+mod report;
 mod sleeper;
 
 #[cfg(test)]
@@ -15,16 +17,18 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+pub use self::call::{CallOpener, local_call};
 use self::far::LocalFar;
 use self::link::{Link, Side, news};
-use self::opener::Ending;
-pub use self::opener::{LocalOpener, Report};
+pub use self::opener::LocalOpener;
 use self::queue::{Reader, Writer, queue};
+use self::report::Ended;
+pub use self::report::Report;
 use super::{Far, FarFailed, FarReturned, NearGone};
+use crate::Error;
 use crate::error::{Cancelled, Closed, Kind, Mark, Misuse};
 use crate::proto::dialog::Callee;
 use crate::waiting::Waiting;
-use crate::{Error, Result};
 
 /// Makes the two ends of a dialog inside this process, with room for `capacity` values in each direction.
 ///
@@ -46,7 +50,7 @@ where
     let (to_near, from_far) = queue(capacity, &link, Side::Far, Waiting::Balanced);
     let shared = Arc::new(Shared { core: Mutex::new(Core::new((to_far, from_far))), link });
     let far = Far::new(LocalFar::new(shared.clone(), to_near, from_near));
-    Local { opener: LocalOpener::new(shared.clone()), far, report: Report { shared, done: false } }
+    Local { opener: LocalOpener::new(shared.clone()), far, report: Report::new(shared) }
 }
 
 /// The parts of a dialog inside this process, see [`local`].
@@ -57,7 +61,7 @@ pub struct Local<First, In, Out, R> {
     /// For the far function.
     pub far: Far<First, In, Out>,
     /// For whoever runs the far function.
-    pub report: Report<First, In, Out, R>,
+    pub report: Report<R>,
 }
 
 /// What the parts share.
@@ -75,15 +79,13 @@ struct Core<First, In, Out, R> {
     cancel: Option<Mark>,
     /// Whether the far task has been given the cancel, or waits where it will be.
     told: bool,
-    outcome: Option<Result<R>>,
-    ending: Ending,
+    ended: Ended<R>,
 }
 
 impl<First, In, Out, R> Core<First, In, Out, R> {
     fn new(near: (Writer<In>, Reader<Out>)) -> Self {
         let phase = Callee::new(false);
-        let ending = Ending::default();
-        Self { phase, first: None, near: Some(near), cancel: None, told: false, outcome: None, ending }
+        Self { phase, first: None, near: Some(near), cancel: None, told: false, ended: Ended::default() }
     }
 
     /// The far side's view of a cancel: an error that is a cancel of a scope no ancestor of a foreign task has.

@@ -69,7 +69,14 @@ impl<First, In, Out, R> LocalNear<First, In, Out, R> {
         if news & news::ENDED == 0 {
             return None;
         }
-        Some(self.shared.lock().outcome.take().expect("only `finish`, which takes the end by value, takes a result"))
+        Some(
+            self.shared
+                .lock()
+                .ended
+                .outcome
+                .take()
+                .expect("only `finish`, which takes the end by value, takes a result"),
+        )
     }
 
     /// Others have their turn, then it is polled again.

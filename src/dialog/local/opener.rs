@@ -1,4 +1,4 @@
-//! The opener's control of a dialog in this process, and the word of whoever runs the far task.
+//! The opener's control of a dialog in this process.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -6,20 +6,10 @@ use std::task::{Context, Poll, Waker};
 use super::Shared;
 use super::link::{Side, news};
 use super::near::LocalNear;
-use crate::dialog::converse::happened;
+use super::report::{Ended, Hears, own_view};
 use crate::dialog::{Near, Opener};
-use crate::error::{Cancelled, Mark, Reason, ScopeId};
-use crate::task::{sift, stray};
+use crate::error::{Mark, Reason, ScopeId};
 use crate::{Error, Result};
-
-/// How the far task has ended, beside its outcome.
-#[derive(Default)]
-pub(super) struct Ending {
-    /// When the outcome was stored.
-    at: u64,
-    /// By a report that was dropped.
-    dropped: bool,
-}
 
 /// The opener's control of a dialog inside this process.
 pub struct LocalOpener<First, In, Out, R> {
@@ -76,7 +66,7 @@ where
 
     /// The far task's result, once, when it has ended well.
     pub fn take_result(&mut self) -> Option<R> {
-        self.shared.lock().outcome.take_if(|outcome| outcome.is_ok())?.ok()
+        self.shared.lock().ended.take_result()
     }
 }
 
@@ -104,16 +94,16 @@ where
     }
 
     fn take_failure(&mut self) -> Option<Error> {
-        self.shared.lock().outcome.take_if(|outcome| outcome.is_err())?.err()
+        self.shared.lock().ended.take_failure()
     }
 
     fn failed_at(&self) -> Option<u64> {
         let failed = self.shared.link.news() & news::FAILED != 0;
-        failed.then(|| self.shared.lock().ending.at)
+        failed.then(|| self.shared.lock().ended.at)
     }
 
     fn was_dropped(&self) -> bool {
-        self.shared.lock().ending.dropped
+        self.shared.lock().ended.dropped
     }
 
     fn stop(&mut self) {
@@ -145,100 +135,26 @@ impl<First, In, Out, R> Drop for LocalOpener<First, In, Out, R> {
     }
 }
 
-/// Says how the far task ended, once. Dropped without a word, it says that the task was dropped by its loop.
-///
-/// Hold it outside the far future, so that everything the far task owned is gone when the outcome is seen.
-pub struct Report<First, In, Out, R> {
-    pub(super) shared: Arc<Shared<First, In, Out, R>>,
-    pub(super) done: bool,
-}
-
-impl<First, In, Out, R> Report<First, In, Out, R> {
-    /// The far task ended like this.
-    pub fn ended(mut self, outcome: Result<R>) {
-        self.put(outcome, false);
+impl<First: Send, In: Send, Out: Send, R: Send> Hears<R> for Shared<First, In, Out, R> {
+    fn cancel(&self) -> Option<Mark> {
+        self.lock().cancel.clone()
     }
 
-    /// The far task returned because it was cancelled, with nothing else to say.
-    pub fn obeyed(mut self) {
-        let outcome = Err(self.echo());
-        self.put(outcome, false);
+    fn is_told(&self) -> bool {
+        self.lock().told
     }
 
-    /// The far task was dropped, and this came of it.
-    pub fn dropped(mut self, failure: Option<Error>) {
-        let outcome = Err(failure.unwrap_or_else(|| self.echo()));
-        self.put(outcome, true);
-    }
-
-    fn echo(&self) -> Error {
-        match self.shared.lock().cancel.clone() {
-            Some(mark) => Cancelled { mark }.into(),
-            None => Dropped.into(),
-        }
-    }
-
-    /// Whether the opener has cancelled.
-    pub fn is_cancelled(&self) -> bool {
-        self.shared.lock().cancel.is_some()
-    }
-
-    /// Whether the far task has been given the cancel or waits where it gets it.
-    pub fn is_told(&self) -> bool {
-        self.shared.lock().told
-    }
-
-    fn put(&mut self, outcome: Result<R>, dropped: bool) {
-        self.done = true;
-        let link = &self.shared.link;
+    fn hear(&self, outcome: Result<R>, dropped: bool) {
         {
-            let mut core = self.shared.lock();
+            let mut core = self.lock();
             // Refused only a second time, and a report is consumed by its first.
             let _ = core.phase.finish();
             let outcome = outcome.map_err(|error| own_view(error, core.cancel.as_ref()));
-            core.ending = Ending { at: happened(), dropped };
             let failed = if outcome.is_err() { news::FAILED } else { 0 };
-            core.outcome = Some(outcome);
-            link.announce(news::ENDED | failed);
+            core.ended = Ended::now(outcome, dropped);
+            self.link.announce(news::ENDED | failed);
         }
-        link.wake(Side::Near);
-        link.opener.wake();
+        self.link.wake(Side::Near);
+        self.link.opener.wake();
     }
 }
-
-/// What the far task's error is to its opener: an echo of the opener's cancel if it is nothing else. No other cancel means
-/// anything there, and none may be taken for an echo.
-fn own_view(error: Error, cancel: Option<&Mark>) -> Error {
-    match sift(error, |mark| cancel.is_some_and(|cancel| cancel.scope == mark.scope)) {
-        (_, Some(failure)) => stray(failure),
-        (Some(echo), None) => echo,
-        (None, None) => unreachable!("an error has at least one leaf"),
-    }
-}
-
-impl<First, In, Out, R> Drop for Report<First, In, Out, R> {
-    fn drop(&mut self) {
-        if !self.done {
-            let outcome = Err(self.echo());
-            self.put(outcome, true);
-        }
-    }
-}
-
-impl<First, In, Out, R> std::fmt::Debug for Report<First, In, Out, R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Report").field("done", &self.done).finish_non_exhaustive()
-    }
-}
-
-/// The far task was dropped before it ended, and this side had not asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Dropped;
-
-impl std::fmt::Display for Dropped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the far task was dropped before it ended, by its own loop or by somebody who holds its handle")
-    }
-}
-
-impl std::error::Error for Dropped {}

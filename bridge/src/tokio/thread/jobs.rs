@@ -13,13 +13,13 @@ use std::time::Duration;
 use pleach::error::Closed;
 use pleach::{Error, Result};
 use tokio::runtime::Handle;
-use tokio::task::{AbortHandle, yield_now};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::opener::{Shared, lock, wake};
 use crate::drops::Watch;
 use crate::tokio::here;
-use crate::{Abort, ForeignLoop, ForeignTask, Translated, call};
+use crate::{ForeignLoop, ForeignTask, Translated, call};
 
 /// Turns that the loop still gets when its scope is over: tasks that were aborted, or whose client is gone, need one to end.
 const TURNS: usize = 16;
@@ -61,12 +61,8 @@ impl fmt::Debug for Foreign {
 }
 
 impl ForeignLoop for Foreign {
-    fn start(&self, task: ForeignTask) -> Result<Box<dyn Abort>> {
-        let state = Arc::new(Mutex::new(JobState::Waiting));
-        if !self.shared.jobs().push(Job { task, state: state.clone() }) {
-            return Err(Closed.into());
-        }
-        Ok(Box::new(JobAbort(state)))
+    fn start(&self, task: ForeignTask) -> Result<()> {
+        if self.shared.jobs().push(Job(task)) { Ok(()) } else { Err(Closed.into()) }
     }
 
     fn noun(&self) -> &'static str {
@@ -79,45 +75,17 @@ impl ForeignLoop for Foreign {
 }
 
 /// A foreign task on its way to the thread.
-struct Job {
-    task: ForeignTask,
-    state: Arc<Mutex<JobState>>,
-}
+struct Job(ForeignTask);
 
 impl Job {
-    /// Starts it on the loop of this thread, unless it was aborted.
+    /// Starts it on the loop of this thread.
     fn begin(self, tally: &Rc<Tally>) {
-        let state = self.state.clone();
-        let mut state = lock(&state);
-        if matches!(*state, JobState::Waiting) {
-            let owned = Owned::new((self.task)(), tally);
-            *state = JobState::Running(tokio::task::spawn_local(owned).abort_handle());
-        } else {
-            drop(state);
-            self.discard();
-        }
+        drop(tokio::task::spawn_local(Owned::new((self.0)(), tally)));
     }
 
     /// Drops what it would have run, as a task that was made: a panic of that is its outcome, and nobody else's.
     fn discard(self) {
-        drop((self.task)());
-    }
-}
-
-enum JobState {
-    Waiting,
-    Running(AbortHandle),
-    Aborted,
-}
-
-struct JobAbort(Arc<Mutex<JobState>>);
-
-impl Abort for JobAbort {
-    fn abort(&self) {
-        let before = std::mem::replace(&mut *lock(&self.0), JobState::Aborted);
-        if let JobState::Running(handle) = before {
-            handle.abort();
-        }
+        drop((self.0)());
     }
 }
 

@@ -19,7 +19,7 @@ fn reason() -> Reason {
     Reason::Explicit { by: String::new(), message: "enough".to_owned() }
 }
 
-type Opened = (LocalOpener<(), u64, u64, ()>, Far<(), u64, u64>, Report<(), u64, u64, ()>);
+type Opened = (LocalOpener<(), u64, u64, ()>, Far<(), u64, u64>, Report<()>);
 
 /// A dialog whose far task has started.
 fn started() -> Opened {
