@@ -73,7 +73,21 @@ impl Figure {
         rates[rates.len() / 2]
     }
 
+    /// What one takes, in ns.
+    #[allow(dead_code, reason = "each bench uses its part")]
+    pub(crate) fn each(&self) -> f64 {
+        1e9 / self.median()
+    }
+
+    /// One line, in ns per piece of work; `floor` is what it is compared with.
+    #[allow(dead_code, reason = "each bench uses its part")]
+    pub(crate) fn print_each(&self, floor: &Self) {
+        let (each, times) = (self.each(), self.each() / floor.each());
+        println!("  {:<36} {each:>9.0} ns  {:>12.0} Hz  {times:>5.2} x the floor", self.name, self.median());
+    }
+
     /// One line; `floor` is what it is compared with.
+    #[allow(dead_code, reason = "each bench uses its part")]
     pub(crate) fn print(&self, floor: &Self) {
         let (low, high) = self.rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), &r| (low.min(r), high.max(r)));
         let (median, ratio) = (self.median(), self.median() / floor.median());

@@ -1,6 +1,7 @@
 //! The future of a strand: runs user code, and drops it where the rules R3, R4 and R6 say so.
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,8 +12,8 @@ use super::clock::Alarm;
 use super::ending::Ending;
 use super::outcome::{self, cancelled};
 use super::panics;
-use super::scope::level;
-use super::strand::{Entered, Strand, current};
+use super::scope::{Scope, level};
+use super::strand::{Entered, Place, Strand, current};
 use crate::error::Closed;
 use crate::{Error, Result};
 
@@ -22,11 +23,12 @@ pin_project! {
         #[pin]
         future: Option<F>,
         // Only away while user code of the strand runs: it is the thread's current strand then.
-        strand: Option<Arc<Strand>>,
-        key: usize,
+        place: Option<Place>,
+        // Its place in its scope, once it waits: most children never do.
+        key: Option<NonZeroU32>,
+        is_child: bool,
         started: bool,
-        linger: Option<Box<Alarm>>,
-        ending: Option<Box<Ending<T>>>,
+        late: Option<Box<Late<T>>>,
     }
 
     impl<F, T> PinnedDrop for Body<F, T> {
@@ -36,49 +38,71 @@ pin_project! {
     }
 }
 
+/// What a strand needs only when it is cancelled, or leaves something to be done.
+struct Late<T> {
+    linger: Option<Alarm>,
+    ending: Option<Ending<T>>,
+}
+
+impl<T> Default for Late<T> {
+    fn default() -> Self {
+        Self { linger: None, ending: None }
+    }
+}
+
 impl<F, T> Body<F, T> {
     /// A nursery child: one that was never polled before the request does not start.
-    pub(crate) fn child(strand: Arc<Strand>, future: F) -> Self {
-        Self::new(strand, future, false)
+    pub(crate) fn child(place: Place, future: F) -> Self {
+        Self { future: Some(future), place: Some(place), key: None, is_child: true, started: false, late: None }
     }
 
     /// The body of a scope, which starts in any case and meets the request at its first await.
-    pub(crate) fn of_scope(strand: Arc<Strand>, future: F) -> Self {
-        Self::new(strand, future, true)
+    pub(crate) fn of_scope(place: Place, future: F) -> Self {
+        Self { future: Some(future), place: Some(place), key: None, is_child: false, started: true, late: None }
     }
 
-    fn new(strand: Arc<Strand>, future: F, started: bool) -> Self {
-        let key = strand.scope().add_strand(&strand);
-        Self { future: Some(future), strand: Some(strand), key, started, linger: None, ending: None }
+    fn place(&self) -> &Place {
+        self.place.as_ref().expect("it is only away while user code runs")
+    }
+
+    /// The scope that the strand belongs to.
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        self.place().scope()
     }
 
     /// Drops the user's future as its strand, so that what its `Drop` does belongs to it.
     fn drop_future(self: Pin<&mut Self>) -> Result<()> {
         let mut this = self.project();
-        let _entered = Entered::new(this.strand);
+        if this.future.is_none() {
+            return Ok(());
+        }
+        let _entered = Entered::drop(this.place);
         panics::catch(|| this.future.set(None))
     }
 
     /// R7: without grace. What cannot end at once goes to the strand around.
-    fn drop_from_outside(mut self: Pin<&mut Self>) {
-        if self.strand.is_none() {
-            return;
+    pub(crate) fn drop_from_outside(mut self: Pin<&mut Self>) {
+        if self.place.is_none() {
+            return; // it is dropped by user code that it runs itself
         }
         let mut failures: Vec<Error> = self.as_mut().drop_future().err().into_iter().collect();
         let this = self.project();
-        if let Some(ending) = this.ending.take() {
-            let _entered = Entered::new(this.strand);
-            panics::dispose(ending, |panic| failures.push(panic));
+        if let Some(late) = this.late.take() {
+            let _entered = Entered::drop(this.place);
+            panics::dispose(late, |panic| failures.push(panic));
         }
-        let Some(strand) = this.strand.take() else { return };
-        strand.scope().remove_strand(*this.key);
-        if strand.has_tail() || !failures.is_empty() {
-            hand_over(&strand, failures);
+        let Some(place) = this.place.as_mut() else { return };
+        unlist(place, this.key);
+        if place.has_tail() || !failures.is_empty() {
+            hand_over(place.make(), failures);
         }
     }
+}
 
-    fn strand(&self) -> &Arc<Strand> {
-        self.strand.as_ref().expect("polled after it was ready")
+/// The strand waits no more, so its scope need not wake it.
+fn unlist(place: &Place, key: &mut Option<NonZeroU32>) {
+    if let Some(key) = key.take() {
+        place.scope().remove_strand(key);
     }
 }
 
@@ -104,44 +128,81 @@ fn hand_over(strand: &Strand, mut failures: Vec<Error>) {
 impl<T, F: Future<Output = Result<T>>> Body<F, T> {
     /// Runs the user's future; ready once it has ended or was dropped.
     fn step(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let level = self.strand().begin_poll(cx.waker());
+        let (level, news) = self.scope().level_and_news();
         if level == level::OVER || level != level::OPEN && !self.started {
             return Poll::Ready(self.end(level, None));
         }
-        match self.as_mut().poll_future(cx) {
-            Poll::Ready(result) => Poll::Ready(self.end(level, Some(result))),
-            // Judged by the level that the poll began at: awaits that it did not reach had been woken by then.
-            Poll::Pending if level >= level::ARMED && self.as_mut().is_doomed(cx) => Poll::Ready(self.end(level, None)),
-            Poll::Pending => {
-                if self.strand().has_tail() {
-                    self.strand().poll_entrusted(cx);
-                }
-                Poll::Pending
-            }
+        if let Poll::Ready(result) = self.as_mut().poll_future(cx) {
+            return Poll::Ready(self.end(level, Some(result)));
+        }
+        self.as_mut().wait(news, cx);
+        // Judged by the level that the poll began at: awaits that it did not reach had been woken by then.
+        if level >= level::ARMED && self.as_mut().is_doomed(cx) {
+            return Poll::Ready(self.end(level, None));
+        }
+        let strand = self.place().made().expect("it waits");
+        if strand.has_tail() {
+            strand.poll_entrusted(cx);
+        }
+        Poll::Pending
+    }
+
+    /// The strand waits with this waker: from here on a request finds it. One that came since the poll began may not have.
+    fn wait(self: Pin<&mut Self>, news: u32, cx: &Context<'_>) {
+        let this = self.project();
+        let strand = this.place.as_mut().expect("it was just polled").make();
+        if this.key.is_some() && strand.keeps(cx.waker()) {
+            return;
+        }
+        strand.keep(cx.waker());
+        if this.key.is_none() {
+            *this.key = Some(strand.scope().add_strand(strand));
+        }
+        if strand.scope().level_and_news().1 != news {
+            cx.waker().wake_by_ref();
         }
     }
 
     fn poll_future(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let mut this = self.project();
         *this.started = true;
-        let _entered = Entered::new(this.strand);
-        let future = this.future.as_mut().as_pin_mut().expect("polled after it was ready");
-        panics::catch(|| future.poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
+        let mut returned = None;
+        let caught = {
+            let _entered = match *this.is_child {
+                true => Entered::poll_child(this.place, cx.waker()),
+                false => Entered::poll(this.place, cx.waker()),
+            };
+            panics::catch(|| {
+                let future = this.future.as_mut().as_pin_mut().expect("polled after it was ready");
+                if let Poll::Ready(result) = future.poll(cx) {
+                    returned = Some(result);
+                    this.future.set(None);
+                }
+            })
+        };
+        match (returned, caught) {
+            (Some(result), Ok(())) => Poll::Ready(result),
+            (Some(Err(error)), Err(panic)) => Poll::Ready(Err(outcome::join(error, panic))),
+            (_, Err(panic)) => Poll::Ready(Err(panic)),
+            (None, Ok(())) => Poll::Pending,
+        }
     }
 
     /// R3 and R4: whether a strand that is still pending is dropped now.
     fn is_doomed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.project();
-        let strand = this.strand.as_ref().expect("it was just polled");
+        let strand = this.place.as_ref().and_then(Place::made).expect("it waits");
         if strand.is_entitled() {
-            *this.linger = None;
+            if let Some(late) = this.late {
+                late.linger = None;
+            }
             return false;
         }
         if !strand.is_observed() && !strand.has_registered() {
             return true;
         }
         let at = strand.last_touch() + strand.scope().limits().linger;
-        let linger = this.linger.get_or_insert_with(|| Box::new(Alarm::at(at)));
+        let linger = this.late.get_or_insert_default().linger.get_or_insert_with(|| Alarm::at(at));
         linger.set(at);
         linger.poll(cx).is_ready()
     }
@@ -153,9 +214,9 @@ impl<T, F: Future<Output = Result<T>>> Body<F, T> {
             (Some(Err(error)), Err(panic)) => Err(outcome::join(error, panic)),
             (_, Err(panic)) => Err(panic),
             (Some(result), Ok(())) => result,
-            (None, Ok(())) => Err(self.strand().scope().mark().map_or_else(|| Closed.into(), cancelled)),
+            (None, Ok(())) => Err(self.scope().mark().map_or_else(|| Closed.into(), cancelled)),
         };
-        if level != level::OPEN && self.strand().is_observed() {
+        if level != level::OPEN && self.place().made().is_some_and(|strand| strand.is_observed()) {
             mark_late(&mut result);
         }
         result
@@ -164,9 +225,10 @@ impl<T, F: Future<Output = Result<T>>> Body<F, T> {
     /// The strand is over: nothing of it is left in its scope.
     fn leave(self: Pin<&mut Self>) {
         let this = self.project();
-        if let Some(strand) = this.strand.take() {
-            strand.scope().remove_strand(*this.key);
-        }
+        let place = this.place.as_ref().expect("it was just polled");
+        debug_assert!(place.made().is_none_or(|strand| strand.is_done()), "a strand ends after its tail");
+        unlist(place, this.key);
+        *this.late = None;
     }
 }
 
@@ -183,17 +245,21 @@ impl<T, F: Future<Output = Result<T>>> Future for Body<F, T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        if self.ending.is_none() {
+        if self.late.as_ref().is_none_or(|late| late.ending.is_none()) {
             let result = ready!(self.as_mut().step(cx));
-            if !self.strand().has_tail() {
+            if !self.place().has_tail() {
                 self.leave();
                 return Poll::Ready(result);
             }
-            let ending = Ending::new(self.strand(), result);
-            *self.as_mut().project().ending = Some(Box::new(ending));
+            let strand = self.place().made().expect("it has a tail");
+            let ending = Ending::new(strand, result);
+            let (_, news) = strand.scope().level_and_news();
+            self.as_mut().project().late.get_or_insert_default().ending = Some(ending);
+            self.as_mut().wait(news, cx);
         }
         let this = self.as_mut().project();
-        let result = ready!(this.ending.as_mut().expect("it was just made").poll(this.strand, cx));
+        let ending = this.late.as_mut().and_then(|late| late.ending.as_mut()).expect("it was just made");
+        let result = ready!(ending.poll(this.place, cx));
         self.leave();
         Poll::Ready(result)
     }

@@ -14,7 +14,7 @@ use super::body::Body;
 use super::link::Link;
 use super::outcome;
 use super::scope::Scope;
-use super::strand::Strand;
+use super::strand::Place;
 use crate::error::{Mark, Misuse, Reason, ScopeId, TimedOut};
 use crate::{Error, Result};
 
@@ -31,8 +31,8 @@ pin_project! {
 impl<T, F: Future<Output = Result<T>>> Scoped<F, T> {
     #[track_caller]
     fn new(link: Link, future: F) -> Self {
-        let strand = Strand::new(link.scope());
-        Self { body: Body::of_scope(strand, future), link }
+        let place = Place::new(link.scope());
+        Self { body: Body::of_scope(place, future), link }
     }
 }
 

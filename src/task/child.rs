@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 
 use async_executor::{FallibleTask, Task};
@@ -11,7 +10,6 @@ use pin_project_lite::pin_project;
 
 use super::body::Body;
 use super::outcome::cancelled;
-use super::roster::Inner;
 use super::wait::cancellable;
 use crate::error::{FailureId, Kind, Mark, Reason, ScopeId};
 use crate::{Error, Result};
@@ -50,56 +48,43 @@ impl fmt::Display for ChildFailed {
 
 impl std::error::Error for ChildFailed {}
 
-/// Counts a child out of its nursery, also when it is dropped.
-pub(crate) struct Leave<'env> {
-    inner: Weak<Inner<'env>>,
-}
-
-impl<'env> Leave<'env> {
-    pub(crate) fn new(inner: Weak<Inner<'env>>) -> Self {
-        Self { inner }
-    }
-
-    fn leave(&mut self, error: Option<Error>) -> Option<Verdict> {
-        let inner = std::mem::take(&mut self.inner).upgrade()?;
-        inner.over(error)
-    }
-}
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        self.leave(None);
-    }
-}
-
 pin_project! {
     /// One hand-written future: an `async` block around the user's would store it twice.
-    pub(crate) struct ChildFuture<'env, F, T> {
+    pub(crate) struct ChildFuture<F, T> {
         #[pin]
         body: Body<F, T>,
-        // After the body: a child has left when it is gone.
-        leave: Leave<'env>,
+        left: bool,
+    }
+
+    impl<F, T> PinnedDrop for ChildFuture<F, T> {
+        /// A child has left when it is gone.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            this.body.as_mut().drop_from_outside();
+            if !*this.left {
+                this.body.scope().count.leave();
+            }
+        }
     }
 }
 
-impl<'env, F, T> ChildFuture<'env, F, T> {
-    pub(crate) fn new(body: Body<F, T>, leave: Leave<'env>) -> Self {
-        Self { body, leave }
+impl<F, T> ChildFuture<F, T> {
+    /// Of a child that was counted in.
+    pub(crate) fn new(body: Body<F, T>) -> Self {
+        Self { body, left: false }
     }
 }
 
-impl<T, F: Future<Output = Result<T>>> Future for ChildFuture<'_, F, T> {
-    type Output = Result<T, Option<Verdict>>;
+impl<T, F: Future<Output = Result<T>>> Future for ChildFuture<F, T> {
+    type Output = Result<T, Option<Box<Verdict>>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        Poll::Ready(match ready!(this.body.poll(cx)) {
-            Ok(value) => {
-                this.leave.leave(None);
-                Ok(value)
-            }
-            Err(error) => Err(this.leave.leave(Some(error))),
-        })
+        let mut this = self.project();
+        let result = ready!(this.body.as_mut().poll(cx));
+        let outcome = result.map_err(|error| this.body.scope().child_fell(error));
+        *this.left = true;
+        this.body.scope().count.leave();
+        Poll::Ready(outcome)
     }
 }
 
@@ -112,7 +97,7 @@ pub struct Child<T> {
 }
 
 impl<T> Child<T> {
-    pub(crate) fn new(task: Task<Result<T, Option<Verdict>>>, nursery: ScopeId) -> Self {
+    pub(crate) fn new(task: Task<Result<T, Option<Box<Verdict>>>>, nursery: ScopeId) -> Self {
         Self { handle: Handle(Some(task.fallible())), nursery }
     }
 
@@ -151,10 +136,10 @@ impl<T> fmt::Debug for Child<T> {
 }
 
 /// A task that is left alone when its handle is dropped.
-struct Handle<T>(Option<FallibleTask<Result<T, Option<Verdict>>>>);
+struct Handle<T>(Option<FallibleTask<Result<T, Option<Box<Verdict>>>>>);
 
 impl<T> Future for Handle<T> {
-    type Output = Option<Result<T, Option<Verdict>>>;
+    type Output = Option<Result<T, Option<Box<Verdict>>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(self.0.as_mut().expect("only its drop takes it")).poll(cx)

@@ -1,6 +1,5 @@
 //! What a strand still has to do when its future is gone: finalizers, and what was entrusted to it (rules R6 and R7).
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use super::cancel::{Scoped, shielded};
 use super::clock::{self, Alarm};
 use super::outcome;
 use super::panics;
-use super::strand::{Detached, Entered, Entrusted, Strand, Switched};
+use super::strand::{Detached, Entered, Entrusted, Outside, Place, Strand};
 use crate::{Error, Result};
 
 /// Runs the tail of one strand, for no longer than the grace of its scope.
@@ -27,9 +26,9 @@ impl<T> Ending<T> {
         Self { result: Some(result), finalizer: None, unrequested, bound: Alarm::at(unrequested) }
     }
 
-    pub(crate) fn poll(&mut self, home: &mut Option<Arc<Strand>>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let Some(strand) = home.clone() else { return self.take_result(Vec::new()) };
-        strand.begin_poll(cx.waker());
+    pub(crate) fn poll(&mut self, home: &mut Option<Place>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let Some(strand) = home.as_ref().and_then(Place::made).cloned() else { return self.take_result(Vec::new()) };
+        strand.keep(cx.waker());
         strand.poll_entrusted(cx);
         let finalized = self.poll_finalizers(&strand, home, cx);
         if finalized && !strand.is_waited_for() {
@@ -55,11 +54,11 @@ impl<T> Ending<T> {
     }
 
     /// One after the other, the last one first; true when none is left.
-    fn poll_finalizers(&mut self, strand: &Strand, home: &mut Option<Arc<Strand>>, cx: &mut Context<'_>) -> bool {
+    fn poll_finalizers(&mut self, strand: &Strand, home: &mut Option<Place>, cx: &mut Context<'_>) -> bool {
         loop {
             if let Some(running) = &mut self.finalizer {
                 let polled = {
-                    let _entered = Entered::new(home);
+                    let _entered = Entered::poll(home, cx.waker());
                     running.as_mut().poll(cx)
                 };
                 let Poll::Ready(ended) = polled else { return false };
@@ -74,16 +73,16 @@ impl<T> Ending<T> {
     }
 
     /// The grace is over. What is dropped here may entrust its rest to nobody: it has to end in its `Drop`.
-    fn give_up(&mut self, strand: &Strand, home: &mut Option<Arc<Strand>>) -> Vec<Error> {
+    fn give_up(&mut self, strand: &Strand, home: &mut Option<Place>) -> Vec<Error> {
         let mut failures = Vec::new();
         let finalizer = self.finalizer.take();
         {
-            let _entered = Entered::new(home);
+            let _entered = Entered::drop(home);
             panics::dispose(finalizer, |panic| failures.push(panic));
         }
         let tail = strand.take_tail();
         failures.extend(tail.failures);
-        let _outside = Switched::to(None);
+        let _outside = Outside::enter();
         let count = tail.finalizers.len() + tail.entrusted.len();
         tracing::warn!(count, spawned_at = %strand.location(), "the grace is over: cleanup is dropped unfinished");
         for unfinished in tail.finalizers {

@@ -68,8 +68,8 @@ impl Link {
     }
 
     fn follow(&mut self) {
-        let same = with_current(|current| match (&self.parent, current) {
-            (Some((parent, _)), Some(current)) => Arc::ptr_eq(parent, current),
+        let same = with_current(|current, _| match (&self.parent, current) {
+            (Some((parent, _)), Some(current)) => current.made().is_some_and(|current| Arc::ptr_eq(parent, current)),
             (None, None) => self.linked,
             _ => false,
         });

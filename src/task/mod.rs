@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod budget;
 mod cancel;
 pub mod channel;
 mod child;

@@ -3,31 +3,138 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 
 use async_executor::Executor;
 
 use super::body::Body;
-use super::child::{Child, ChildFuture, Leave};
+use super::child::{Child, ChildFuture};
 use super::link::{Grace, Link};
 use super::panics;
-use super::roster::{Closing, Inner};
+use super::roster::Watch;
 use super::scope::Scope;
-use super::strand::Strand;
-use crate::Result;
+use super::strand::{Place, is_wholly_spent};
 use crate::error::{Closed, Reason};
+use crate::{Error, Result};
 
 /// How many children are polled per poll of the nursery, before its host gets a turn.
 const TURN: usize = 64;
 
+/// Nobody has been spawned yet.
+const EMPTY: u8 = 0;
+/// There are children, or there were.
+const PARENT: u8 = 1;
+/// There are none, and it is too late for any.
+const BARREN: u8 = 2;
+
+/// What a nursery and its handles share. Only the future of the nursery keeps it.
+struct Inner<'env> {
+    scope: Arc<Scope>,
+    phase: AtomicU8,
+    /// Made with the first child.
+    children: OnceLock<Children<'env>>,
+    first_child: Watch,
+}
+
+struct Children<'env> {
+    scope: Arc<Scope>,
+    executor: Executor<'env>,
+}
+
+impl<'env> Inner<'env> {
+    fn new(scope: Arc<Scope>) -> Self {
+        Self { scope, phase: AtomicU8::new(EMPTY), children: OnceLock::new(), first_child: Watch::default() }
+    }
+
+    /// Where children are, which the nursery looks at from now on.
+    fn children(&self) -> Result<&Children<'env>, Closed> {
+        match self.children.get() {
+            Some(children) => Ok(children),
+            None => self.begin(),
+        }
+    }
+
+    #[cold]
+    fn begin(&self) -> Result<&Children<'env>, Closed> {
+        if self.become_(PARENT) == BARREN {
+            return Err(Closed);
+        }
+        let make = || Children { scope: Scope::of_children(&self.scope), executor: Executor::new() };
+        let children = self.children.get_or_init(make);
+        self.first_child.wake();
+        Ok(children)
+    }
+
+    /// Leaves the phase in which there are no children, and says what it is now.
+    fn become_(&self, phase: u8) -> u8 {
+        match self.phase.compare_exchange(EMPTY, phase, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => phase,
+            Err(other) => other,
+        }
+    }
+
+    /// The children if there are any; otherwise the first of them will wake `cx`.
+    fn children_or_wait(&self, cx: &Context<'_>) -> Option<&Children<'env>> {
+        self.children.get().or_else(|| {
+            self.first_child.wait(cx);
+            self.children.get()
+        })
+    }
+
+    /// The body has ended. Nobody is left if there are no children.
+    fn body_over(&self, error: Option<Error>) {
+        let children = if self.become_(BARREN) == PARENT { self.children().ok() } else { None };
+        if let Some(error) = error {
+            self.scope.fell(error, children.map(|children| &*children.scope));
+        }
+        if let Some(children) = children {
+            children.scope.count.leave();
+        }
+    }
+
+    /// Whether nobody is left.
+    fn is_quiet(&self) -> bool {
+        match self.children.get() {
+            Some(children) => children.scope.count.live() == 0,
+            None => self.phase.load(Ordering::SeqCst) == BARREN,
+        }
+    }
+
+    fn outcome<T>(&self, value: Option<T>) -> Result<T> {
+        let children = self.children.get().map(|children| &*children.scope);
+        debug_assert!(
+            children.is_none_or(Scope::is_quiescent) && self.scope.is_quiescent(),
+            "a strand was left behind"
+        );
+        self.scope.outcome(value, children)
+    }
+}
+
+/// Closes a nursery when its future ends or is dropped.
+struct Closing<'a, 'env>(&'a Inner<'env>);
+
+impl Drop for Closing<'_, '_> {
+    fn drop(&mut self) {
+        if self.0.become_(BARREN) == PARENT
+            && let Ok(children) = self.0.children()
+        {
+            children.scope.close();
+        }
+    }
+}
+
 /// Polls the children. It is kept from poll to poll: a dropped `tick` loses its wake.
-async fn drive<'env>(executor: Arc<Executor<'env>>, inner: &Inner<'env>) {
+async fn drive(children: &Children<'_>) {
     loop {
         for _ in 0..TURN {
-            executor.tick().await;
-            if inner.is_quiet() {
+            children.executor.tick().await;
+            if children.scope.count.live() == 0 {
                 return;
+            }
+            if is_wholly_spent() {
+                break;
             }
         }
         futures_lite::future::yield_now().await;
@@ -84,29 +191,28 @@ where
 
 /// Until nobody is left. Gives the value of the body, if it returned one.
 async fn run<'env, T>(link: &mut Link, inner: &Inner<'env>, body: impl Future<Output = Result<T>>) -> Option<T> {
-    let strand = Strand::new(link.scope());
-    let mut body = pin!(Some(Body::of_scope(strand, body)));
-    let mut children = pin!(None);
+    let mut body = pin!(Some(Body::of_scope(Place::new(link.scope()), body)));
+    let mut driver = pin!(None);
     let mut grace = Grace::default();
     let mut value = None;
     let _closing = Closing(inner);
     poll_fn(|cx| {
         link.tick(cx);
-        if let Some(scope) = inner.started() {
-            grace.tick(scope, cx);
+        if let Some(children) = inner.children.get() {
+            grace.tick(&children.scope, cx);
         }
         if let Some(result) = poll_body(body.as_mut(), cx) {
             value = keep(inner, result);
         }
-        if children.is_none()
-            && let Some(executor) = inner.executor_or_wake(cx)
+        if driver.is_none()
+            && let Some(children) = inner.children_or_wait(cx)
         {
-            children.set(Some(drive(executor, inner)));
+            driver.set(Some(drive(children)));
         }
         if !inner.is_quiet()
-            && let Some(children) = children.as_mut().as_pin_mut()
+            && let Some(driver) = driver.as_mut().as_pin_mut()
         {
-            let _ = children.poll(cx);
+            let _ = driver.poll(cx);
         }
         if inner.is_quiet() {
             return Poll::Ready(());
@@ -129,7 +235,7 @@ fn keep<T>(inner: &Inner<'_>, result: Result<T>) -> Option<T> {
         Ok(value) => (Some(value), None),
         Err(error) => (None, Some(error)),
     };
-    inner.over(error);
+    inner.body_over(error);
     value
 }
 
@@ -167,11 +273,10 @@ impl<'env> Nursery<'env> {
         T: Send + 'env,
     {
         let inner = self.inner.upgrade().ok_or(Closed)?;
-        let strand = Strand::new(inner.children());
-        let executor = inner.count_in()?;
-        let leave = Leave::new(self.inner.clone());
-        let task = executor.spawn(ChildFuture::new(Body::child(strand, future), leave));
-        Ok(Child::new(task, inner.scope().id()))
+        let Children { scope, executor } = inner.children()?;
+        scope.count_in()?;
+        let body = Body::child(Place::new(scope), future);
+        Ok(Child::new(executor.spawn(ChildFuture::new(body)), inner.scope.id()))
     }
 
     /// Cancels the children, those there are and those to come. The body goes on.
@@ -191,16 +296,20 @@ impl<'env> Nursery<'env> {
     /// assert_eq!(outcome.unwrap(), "done");
     /// ```
     pub fn cancel(&self) {
-        if let Some(inner) = self.inner.upgrade() {
+        if let Some(inner) = self.inner.upgrade()
+            && let Ok(children) = inner.children()
+        {
             let message = "the children of the nursery were cancelled".to_owned();
-            inner.children().request(Reason::Explicit { by: String::new(), message });
+            children.scope.request(Reason::Explicit { by: String::new(), message });
         }
     }
 }
 
 impl fmt::Debug for Nursery<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let live = self.inner.upgrade().map_or(0, |inner| inner.live());
+        let inner = self.inner.upgrade();
+        let live =
+            inner.and_then(|inner| inner.children.get().map(|children| children.scope.count.live())).unwrap_or(0);
         f.debug_struct("Nursery").field("live", &live).finish()
     }
 }

@@ -1,10 +1,11 @@
 //! Who is in a nursery, and how those who have left ended.
+//!
+//! A nursery has a scope, and its children, once there are any, have one inside that. The inner one counts them, and the body
+//! with them; the outer one keeps their failures.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
-
-use async_executor::Executor;
 
 use super::child::Verdict;
 use super::outcome::{self, cancelled};
@@ -12,70 +13,112 @@ use super::scope::Scope;
 use crate::error::{Closed, Mark, Reason};
 use crate::{Error, Result};
 
-/// What the handles, the children and the future of a nursery share. Only the future owns it.
-pub(crate) struct Inner<'env> {
-    scope: Arc<Scope>,
-    /// The scope of the children alone, inside `scope`; made with the first child.
-    children: OnceLock<Arc<Scope>>,
-    /// Nobody is left. Set once, together with `closed`.
-    quiet: AtomicBool,
-    state: Mutex<State<'env>>,
+/// How many are there. Nobody joins who finds none.
+#[derive(Default)]
+pub(crate) struct Count(AtomicUsize);
+
+impl Count {
+    /// The nursery is gone, whoever is left.
+    const GONE: usize = 1 << (usize::BITS - 1);
+
+    pub(crate) fn live(&self) -> usize {
+        self.0.load(Ordering::SeqCst) & !Self::GONE
+    }
+
+    fn is_over(&self) -> bool {
+        let live = self.0.load(Ordering::SeqCst);
+        live == 0 || live & Self::GONE != 0
+    }
+
+    /// One more, unless it is too late.
+    fn join(&self) -> Result<(), Closed> {
+        let one_more = |live| if live == 0 || live & Self::GONE != 0 { None } else { Some(live + 1) };
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).map(drop).map_err(|_| Closed)
+    }
+
+    /// One less; whether that was the last.
+    pub(super) fn leave(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::SeqCst) == 1
+    }
 }
 
-struct State<'env> {
-    /// The body and the children.
-    live: usize,
-    closed: bool,
-    /// Taken out at the end, so that no handle can keep the children alive.
-    executor: Option<Arc<Executor<'env>>>,
+/// How the strands of a nursery have ended.
+#[derive(Default)]
+pub(crate) struct Ended {
     failures: Vec<Error>,
     /// The cancel of a scope around, on its way through.
     outer: Option<Error>,
-    waker: Option<Waker>,
 }
 
-impl<'env> Inner<'env> {
-    pub(crate) fn scope(&self) -> &Arc<Scope> {
-        &self.scope
+/// Waits for a nursery to get its first child, or to lose its last.
+#[derive(Default)]
+pub(crate) struct Watch(Mutex<Option<Waker>>);
+
+impl Watch {
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The scope of the children, if there ever was one.
-    pub(crate) fn started(&self) -> Option<&Arc<Scope>> {
-        self.children.get()
-    }
-
-    pub(crate) fn live(&self) -> usize {
-        self.lock().live
-    }
-
-    pub(crate) fn new(scope: Arc<Scope>) -> Self {
-        let state = State { live: 1, closed: false, executor: None, failures: Vec::new(), outer: None, waker: None };
-        Self { scope, children: OnceLock::new(), quiet: AtomicBool::new(false), state: Mutex::new(state) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<'env>> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    pub(crate) fn children(&self) -> &Arc<Scope> {
-        self.children.get_or_init(|| {
-            let children = Scope::new(false);
-            self.scope.adopt(&children);
-            children
-        })
-    }
-
-    /// A cancel of the nursery or its children.
-    fn is_own(&self, mark: &Mark) -> bool {
-        mark.scope == self.scope.id() || self.children.get().is_some_and(|children| mark.scope == children.id())
-    }
-
-    /// A strand has ended. The first failure cancels the others; what the strand's joiner is told is returned.
-    pub(crate) fn over(&self, error: Option<Error>) -> Option<Verdict> {
-        let (cancel, failure) = match error {
-            Some(error) => outcome::sift(error, |mark| self.is_own(mark) || self.scope.encloses_request(mark.scope)),
-            None => (None, None),
+    pub(crate) fn wait(&self, cx: &Context<'_>) {
+        let mut slot = self.lock();
+        let old = match &*slot {
+            Some(waker) if waker.will_wake(cx.waker()) => None,
+            _ => slot.replace(cx.waker().clone()),
         };
+        drop(slot);
+        drop(old);
+    }
+
+    pub(crate) fn wake(&self) {
+        let waker = self.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Scope {
+    // ---- of the children
+
+    /// The scope of a nursery's children, with the body counted in.
+    pub(crate) fn of_children(nursery: &Arc<Self>) -> Arc<Self> {
+        let children = Self::new(false);
+        children.count.0.store(1, Ordering::SeqCst);
+        nursery.adopt(&children);
+        children
+    }
+
+    /// One child more, or why not. It is counted before it is spawned, so that the nursery cannot complete in between.
+    #[track_caller]
+    pub(crate) fn count_in(&self) -> Result<()> {
+        if self.is_requested()
+            && !self.count.is_over()
+            && let Some(mark) = self.mark()
+        {
+            return Err(cancelled(mark));
+        }
+        // A request that comes in between finds a child that was never polled, and that does not start.
+        Ok(self.count.join()?)
+    }
+
+    /// The nursery is over, also if it was dropped: nobody joins any more.
+    pub(crate) fn close(&self) {
+        self.count.0.fetch_or(Count::GONE, Ordering::SeqCst);
+    }
+
+    /// A child has ended without a value: what its joiner is told.
+    #[cold]
+    pub(crate) fn child_fell(&self, error: Error) -> Option<Box<Verdict>> {
+        let nursery = self.lock().parent()?;
+        nursery.fell(error, Some(self)).map(Box::new)
+    }
+
+    // ---- of the nursery
+
+    /// The body or a child has ended without a value. The first failure cancels all others.
+    pub(crate) fn fell(&self, error: Error, children: Option<&Self>) -> Option<Verdict> {
+        let is_own = |mark: &Mark| mark.scope == self.id() || children.is_some_and(|inner| inner.id() == mark.scope);
+        let (cancel, failure) = outcome::sift(error, |mark| is_own(mark) || self.encloses_request(mark.scope));
         let failure = failure.map(outcome::stray);
         let verdict = match (&failure, &cancel) {
             (Some(failure), _) => Some(Verdict::failed(failure)),
@@ -83,96 +126,26 @@ impl<'env> Inner<'env> {
             (None, None) => None,
         };
         let request = failure.as_ref().map(|failure| Reason::SiblingFailed { failure: failure.id() });
-        let waker = self.count_out(cancel, failure);
-        if let Some(reason) = request {
-            self.scope.request(reason);
+        {
+            let ended = &mut self.lock().ended;
+            ended.failures.extend(failure);
+            if ended.outer.is_none() {
+                ended.outer = cancel.filter(|cancel| cancel.mark().is_some_and(|mark| !is_own(mark)));
+            }
         }
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(reason) = request {
+            self.request(reason);
         }
         verdict
     }
 
-    fn count_out(&self, cancel: Option<Error>, failure: Option<Error>) -> Option<Waker> {
-        let mut state = self.lock();
-        state.failures.extend(failure);
-        if state.outer.is_none() {
-            state.outer = cancel.filter(|cancel| cancel.mark().is_some_and(|mark| !self.is_own(mark)));
-        }
-        state.live -= 1;
-        if state.live > 0 {
-            return None;
-        }
-        state.closed = true;
-        self.quiet.store(true, Ordering::SeqCst);
-        state.waker.take()
-    }
-
-    /// One child more, or why not. It is counted before it is spawned, so that the nursery cannot complete in between.
-    #[track_caller]
-    pub(crate) fn count_in(&self) -> Result<Arc<Executor<'env>>> {
-        let children = self.children();
-        let (executor, waker) = {
-            let mut state = self.lock();
-            if state.closed {
-                return Err(Closed.into());
-            }
-            if let Some(mark) = children.is_requested().then(|| children.mark()).flatten() {
-                return Err(cancelled(mark));
-            }
-            state.live += 1;
-            // Only the first child finds a nursery that does not look at its executor yet.
-            let waker = if state.executor.is_none() { state.waker.take() } else { None };
-            (state.executor.get_or_insert_with(|| Arc::new(Executor::new())).clone(), waker)
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Ok(executor)
-    }
-
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.quiet.load(Ordering::SeqCst)
-    }
-
-    /// The executor if there is one; otherwise its maker will wake `cx`.
-    pub(crate) fn executor_or_wake(&self, cx: &Context<'_>) -> Option<Arc<Executor<'env>>> {
-        let mut state = self.lock();
-        if let Some(executor) = &state.executor {
-            return Some(executor.clone());
-        }
-        let old = match &state.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => None,
-            _ => state.waker.replace(cx.waker().clone()),
-        };
-        drop(state);
-        drop(old);
-        None
-    }
-
-    pub(crate) fn outcome<T>(&self, value: Option<T>) -> Result<T> {
-        let (failures, outer) = {
-            let mut state = self.lock();
-            (std::mem::take(&mut state.failures), state.outer.take())
-        };
+    /// What the nursery gives when all have ended.
+    pub(crate) fn outcome<T>(&self, value: Option<T>, children: Option<&Self>) -> Result<T> {
+        let Ended { failures, outer } = std::mem::take(&mut self.lock().ended);
         if let Some(error) = outcome::gather(failures).or(outer) {
             return Err(error);
         }
-        let own = || self.scope.mark().or_else(|| self.children.get().and_then(|children| children.mark()));
+        let own = || self.mark().or_else(|| children.and_then(Self::mark));
         value.ok_or_else(|| own().map_or_else(|| Closed.into(), cancelled))
-    }
-}
-
-/// Closes a nursery when its future ends or is dropped: the children go with it, at that moment.
-pub(crate) struct Closing<'a, 'env>(pub(crate) &'a Inner<'env>);
-
-impl Drop for Closing<'_, '_> {
-    fn drop(&mut self) {
-        let gone = {
-            let mut state = self.0.lock();
-            state.closed = true;
-            (state.executor.take(), state.waker.take())
-        };
-        drop(gone);
     }
 }

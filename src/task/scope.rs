@@ -1,6 +1,7 @@
 //! The tree of cancel scopes, and how a request runs through it (rules R1 and R6).
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::clock;
+use super::roster::{Count, Ended};
 use super::strand::Strand;
 use crate::error::{Mark, Reason, ScopeId};
 
@@ -44,10 +46,14 @@ pub(crate) struct Scope {
     /// A shield does not let requests in from outside until it is lifted.
     shield: bool,
     level: AtomicU8,
+    /// How often its strands were woken, for one that was being polled meanwhile and was not in the list.
+    news: AtomicU32,
+    /// Of the children of a nursery: how many there are, see `roster`.
+    pub(super) count: Count,
     state: Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     parent: Option<Weak<Scope>>,
     own: Option<Mark>,
     /// What came from outside first; the outermost request of the moment is found by walking up.
@@ -61,6 +67,8 @@ struct State {
     awaits: Slab<Waker>,
     strands: Slab<Arc<Strand>>,
     scopes: Slab<Arc<Scope>>,
+    /// Of a nursery: how its strands have ended, see `roster`.
+    pub(super) ended: Ended,
 }
 
 impl Scope {
@@ -78,11 +86,19 @@ impl Scope {
             awaits: Slab::new(),
             strands: Slab::new(),
             scopes: Slab::new(),
+            ended: Ended::default(),
         };
-        Arc::new(Self { id: ScopeId::fresh(), shield, level: AtomicU8::new(level::OPEN), state: Mutex::new(state) })
+        Arc::new(Self {
+            id: ScopeId::fresh(),
+            shield,
+            level: AtomicU8::new(level::OPEN),
+            news: AtomicU32::new(0),
+            count: Count::default(),
+            state: Mutex::new(state),
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -97,6 +113,12 @@ impl Scope {
     #[inline]
     pub(crate) fn level(&self) -> u8 {
         self.level.load(Ordering::SeqCst)
+    }
+
+    /// The level, and how much its strands have been told.
+    #[inline]
+    pub(crate) fn level_and_news(&self) -> (u8, u32) {
+        (self.level(), self.news.load(Ordering::SeqCst))
     }
 
     #[inline]
@@ -159,6 +181,7 @@ impl Scope {
     }
 
     fn wake_strands(&self) {
+        self.news.fetch_add(1, Ordering::SeqCst);
         let wakers: Vec<_> = self.lock().strands.iter().filter_map(|(_, strand)| strand.waker()).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -274,13 +297,21 @@ impl Scope {
         drop(inner);
     }
 
-    pub(crate) fn add_strand(&self, strand: &Arc<Strand>) -> usize {
-        self.lock().strands.insert(strand.clone())
+    /// Its key is one too high, so that no key takes room; 0 is none.
+    pub(crate) fn add_strand(&self, strand: &Arc<Strand>) -> NonZeroU32 {
+        let key = self.lock().strands.insert(strand.clone());
+        let key = u32::try_from(key + 1).ok().and_then(NonZeroU32::new);
+        key.expect("four billion strands need more memory than there is")
     }
 
-    pub(crate) fn remove_strand(&self, key: usize) {
-        let strand = self.lock().strands.try_remove(key);
+    pub(crate) fn remove_strand(&self, key: NonZeroU32) {
+        let strand = self.lock().strands.try_remove(key.get() as usize - 1);
         drop(strand);
+    }
+
+    /// Whether nothing runs in it.
+    pub(crate) fn is_quiescent(&self) -> bool {
+        self.lock().strands.is_empty() && self.count.live() == 0
     }
 
     // ---- registered awaits
@@ -311,7 +342,7 @@ impl Scope {
 }
 
 impl State {
-    fn parent(&self) -> Option<Arc<Scope>> {
+    pub(super) fn parent(&self) -> Option<Arc<Scope>> {
         self.parent.as_ref().and_then(Weak::upgrade)
     }
 

@@ -1,6 +1,6 @@
 //! Strands: the units that a cancel drops, and which of them is running on this thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use super::budget::Budget;
 use super::clock;
 use super::panics;
 use super::scope::Scope;
@@ -44,6 +45,49 @@ pub(crate) struct Strand {
     rare: Mutex<Option<Box<Rare>>>,
 }
 
+/// A strand as whoever polls it has it. It is made only when something has to refer to it, such as a wait: most scopes and
+/// many children end in their first poll.
+pub(crate) enum Place {
+    Seed { scope: Arc<Scope>, location: &'static Location<'static> },
+    Made(Arc<Strand>),
+}
+
+impl Place {
+    #[track_caller]
+    pub(crate) fn new(scope: &Arc<Scope>) -> Self {
+        Self::Seed { scope: scope.clone(), location: Location::caller() }
+    }
+
+    #[inline]
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        match self {
+            Self::Seed { scope, .. } => scope,
+            Self::Made(strand) => &strand.scope,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn made(&self) -> Option<&Arc<Strand>> {
+        match self {
+            Self::Seed { .. } => None,
+            Self::Made(strand) => Some(strand),
+        }
+    }
+
+    pub(crate) fn make(&mut self) -> &Arc<Strand> {
+        if let Self::Seed { scope, location } = self {
+            *self = Self::Made(Arc::new(Strand::new(scope.clone(), location)));
+        }
+        self.made().expect("it was just made")
+    }
+
+    /// Whether it has something to do when its future has ended.
+    #[inline]
+    pub(crate) fn has_tail(&self) -> bool {
+        self.made().is_some_and(|strand| strand.has_tail())
+    }
+}
+
 #[derive(Default)]
 struct Rare {
     /// The last time that something happened for which the linger starts anew.
@@ -63,11 +107,10 @@ pub(crate) struct Tail {
 }
 
 impl Strand {
-    #[track_caller]
-    pub(crate) fn new(scope: &Arc<Scope>) -> Arc<Self> {
-        Arc::new(Self {
-            scope: scope.clone(),
-            location: Location::caller(),
+    fn new(scope: Arc<Scope>, location: &'static Location<'static>) -> Self {
+        Self {
+            scope,
+            location,
             waker: Mutex::new(None),
             waker_identity: [AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(ptr::null_mut())],
             deliveries: AtomicU32::new(0),
@@ -75,7 +118,7 @@ impl Strand {
             registered: AtomicU32::new(0),
             has_tail: AtomicBool::new(false),
             rare: Mutex::new(None),
-        })
+        }
     }
 
     #[inline]
@@ -94,26 +137,23 @@ impl Strand {
         self.waker.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Stores the waker and *then* reads the level: a request that this level does not show will use this waker.
-    pub(crate) fn begin_poll(&self, waker: &Waker) -> u8 {
-        if !self.is_own_waker(waker) {
-            let old = self.lock_waker().replace(waker.clone());
-            for (place, part) in self.waker_identity.iter().zip(identity(waker)) {
-                place.store(part, Ordering::Relaxed);
-            }
-            drop(old);
+    /// From here on a request wakes this waker.
+    pub(crate) fn keep(&self, waker: &Waker) {
+        let old = self.lock_waker().replace(waker.clone());
+        for (place, part) in self.waker_identity.iter().zip(identity(waker)) {
+            place.store(part, Ordering::Relaxed);
         }
-        self.scope.level()
+        drop(old);
+    }
+
+    /// Whether `waker` is kept already.
+    #[inline]
+    pub(crate) fn keeps(&self, waker: &Waker) -> bool {
+        self.waker_identity.iter().zip(identity(waker)).all(|(place, part)| place.load(Ordering::Relaxed) == part)
     }
 
     pub(crate) fn waker(&self) -> Option<Waker> {
         self.lock_waker().clone()
-    }
-
-    /// Whether `waker` is the strand's own, which a request wakes anyway.
-    #[inline]
-    pub(crate) fn is_own_waker(&self, waker: &Waker) -> bool {
-        self.waker_identity.iter().zip(identity(waker)).all(|(place, part)| place.load(Ordering::Relaxed) == part)
     }
 
     pub(crate) fn wake(&self) {
@@ -220,6 +260,15 @@ impl Strand {
         self.with_rare(|rare| !rare.tail.entrusted.is_empty())
     }
 
+    /// Whether nothing is left to be done for it.
+    pub(crate) fn is_done(&self) -> bool {
+        !self.has_tail()
+            || self.with_rare(|rare| {
+                let Tail { finalizers, entrusted, failures } = &rare.tail;
+                finalizers.is_empty() && entrusted.is_empty() && failures.is_empty()
+            })
+    }
+
     pub(crate) fn add_failure(&self, failure: Error) {
         self.with_rare(|rare| rare.tail.failures.push(failure));
         self.has_tail.store(true, Ordering::SeqCst);
@@ -231,7 +280,7 @@ impl Strand {
         if running.is_empty() {
             return;
         }
-        let _outside = Switched::to(None);
+        let _outside = Outside::enter();
         let mut pending = Vec::new();
         for mut entrusted in running {
             match panics::catch(|| entrusted.future.as_mut().poll(cx)) {
@@ -249,70 +298,127 @@ impl Strand {
     }
 }
 
+/// What runs on a thread.
+struct Running {
+    strand: RefCell<Option<Place>>,
+    /// The waker that it is polled with: whoever waits with that is woken together with the strand.
+    waker: Cell<Identity>,
+    budget: Budget,
+}
+
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Strand>>> = const { RefCell::new(None) };
+    static RUNNING: Running = const {
+        Running { strand: RefCell::new(None), waker: Cell::new(NOBODY), budget: Budget::new() }
+    };
 }
 
-/// What makes a waker this waker and no other.
+/// What makes a waker this waker and no other, as long as it is alive.
+type Identity = [*mut (); 2];
+
+const NOBODY: Identity = [ptr::null_mut(); 2];
+
 #[inline]
-fn identity(waker: &Waker) -> [*mut (); 2] {
+fn identity(waker: &Waker) -> Identity {
     [waker.data().cast_mut(), ptr::from_ref(waker.vtable()).cast_mut().cast()]
-}
-
-/// Makes `strand` the current one and gives the one before. User code must not run while the cell is borrowed.
-fn swap(strand: Option<Arc<Strand>>) -> Option<Arc<Strand>> {
-    CURRENT.try_with(|current| std::mem::replace(&mut *current.borrow_mut(), strand)).ok().flatten()
 }
 
 /// The innermost strand on the poll stack of this thread.
 pub(crate) fn current() -> Option<Arc<Strand>> {
-    with_current(|current| current.cloned())
+    let current = |running: &Running| running.strand.borrow_mut().as_mut().map(|place| place.make().clone());
+    RUNNING.try_with(current).ok().flatten()
 }
 
-/// Looks at the current strand without counting a reference; `f` must not wake, drop a waker, or call user code.
+/// Looks at the current strand without counting a reference, and at what is left to it; `f` must not wake, drop a waker, or
+/// call user code.
 #[inline]
-pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Arc<Strand>>) -> R) -> R {
+pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Place>, &Budget) -> R) -> R {
     let mut f = Some(f);
-    match CURRENT.try_with(|current| f.take().map(|f| f(current.borrow().as_ref()))) {
+    let look = |running: &Running| f.take().map(|f| f(running.strand.borrow().as_ref(), &running.budget));
+    match RUNNING.try_with(look) {
         Ok(Some(seen)) => seen,
         // The thread is ending and its locals are gone: outside every strand.
-        _ => f.take().expect("it was not called")(None),
+        _ => f.take().expect("it was not called")(None, &Budget::new()),
     }
+}
+
+/// Whether `waker` is that of the current strand, which a request wakes anyway.
+#[inline]
+pub(crate) fn is_own_waker(waker: &Waker) -> bool {
+    RUNNING.try_with(|running| running.waker.get() == identity(waker)).unwrap_or(false)
+}
+
+/// Whether the tree that is polled on this thread has done so much that its host must have a turn.
+#[inline]
+pub(crate) fn is_wholly_spent() -> bool {
+    RUNNING.try_with(|running| running.budget.is_wholly_spent()).unwrap_or(false)
 }
 
 /// Moves the strand of a wrapper into the thread's cell, and back when dropped, also by unwinding: a poll costs no
 /// reference count.
 pub(crate) struct Entered<'a> {
-    previous: Option<Arc<Strand>>,
-    home: &'a mut Option<Arc<Strand>>,
+    previous: Option<Place>,
+    home: &'a mut Option<Place>,
+    waker: Identity,
+    /// What the strand around has left, if this one has a budget of its own.
+    around: Option<u32>,
 }
 
 impl<'a> Entered<'a> {
-    pub(crate) fn new(home: &'a mut Option<Arc<Strand>>) -> Self {
-        Self { previous: swap(home.take()), home }
+    /// A strand that spends what the one around it has left: the body of a scope.
+    #[inline]
+    pub(crate) fn poll(home: &'a mut Option<Place>, waker: &Waker) -> Self {
+        Self::enter(home, identity(waker), false)
+    }
+
+    /// A strand with a budget of its own: a child of a nursery, whose polls come from an executor.
+    #[inline]
+    pub(crate) fn poll_child(home: &'a mut Option<Place>, waker: &Waker) -> Self {
+        Self::enter(home, identity(waker), true)
+    }
+
+    /// Something of the strand's is dropped.
+    pub(crate) fn drop(home: &'a mut Option<Place>) -> Self {
+        Self::enter(home, NOBODY, false)
+    }
+
+    #[inline]
+    fn enter(home: &'a mut Option<Place>, waker: Identity, own_budget: bool) -> Self {
+        let entered = RUNNING.try_with(|running| {
+            let previous = running.strand.replace(home.take());
+            let outermost = previous.is_none();
+            let around = (own_budget || outermost).then(|| running.budget.begin(outermost));
+            (previous, running.waker.replace(waker), around)
+        });
+        let (previous, waker, around) = entered.unwrap_or((None, NOBODY, None));
+        Self { previous, home, waker, around }
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        *self.home = swap(self.previous.take());
+        let _ = RUNNING.try_with(|running| {
+            *self.home = running.strand.replace(self.previous.take());
+            running.waker.set(self.waker);
+            if let Some(around) = self.around {
+                running.budget.end(around);
+            }
+        });
     }
 }
 
-/// The same for code that belongs to another strand, or to none.
-pub(crate) struct Switched {
-    previous: Option<Arc<Strand>>,
+/// The same for code that belongs to no strand.
+pub(crate) struct Outside {
+    previous: Option<Place>,
 }
 
-impl Switched {
-    pub(crate) fn to(strand: Option<Arc<Strand>>) -> Self {
-        Self { previous: swap(strand) }
+impl Outside {
+    pub(crate) fn enter() -> Self {
+        Self { previous: RUNNING.try_with(|running| running.strand.take()).ok().flatten() }
     }
 }
 
-impl Drop for Switched {
+impl Drop for Outside {
     fn drop(&mut self) {
-        let own = swap(self.previous.take());
-        drop(own);
+        let _ = RUNNING.try_with(|running| running.strand.replace(self.previous.take()));
     }
 }

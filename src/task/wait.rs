@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::clock::{self, Alarm};
 use super::outcome::cancelled;
-use super::strand::{self, Strand, with_current};
+use super::strand::{self, Strand, is_own_waker, with_current};
 use crate::Result;
 use crate::error::{Mark, Reason};
 
@@ -76,13 +76,29 @@ impl Wait {
     /// `Cancelled` if the scope of the running task was cancelled: return it and try nothing.
     #[inline]
     pub fn check(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        match requested_strand() {
-            None => Poll::Ready(Ok(())),
-            Some(strand) => self.deliver(&strand, cx),
+        let special = with_current(|current, budget| match current {
+            Some(place) if place.scope().is_requested() => Special::Requested,
+            Some(_) if budget.is_spent() => Special::Spent,
+            _ => Special::None,
+        });
+        match special {
+            Special::None => Poll::Ready(Ok(())),
+            special => self.hold_up(special, cx),
         }
     }
 
     #[cold]
+    fn hold_up(&mut self, special: Special, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match requested_strand() {
+            Some(strand) => self.deliver(&strand, cx),
+            None if special == Special::Spent => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
     fn deliver(&mut self, strand: &Arc<Strand>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let deliveries = strand.deliveries();
         if deliveries > PATIENCE {
@@ -108,8 +124,7 @@ impl Wait {
     /// The attempt is pending: a request must find the waker.
     #[inline]
     pub fn park(&mut self, cx: &mut Context<'_>) {
-        let own = with_current(|current| current.is_some_and(|strand| strand.is_own_waker(cx.waker())));
-        if own {
+        if is_own_waker(cx.waker()) {
             self.leave(); // the strand is woken anyway
         } else {
             self.register(cx);
@@ -133,9 +148,10 @@ impl Wait {
         }
     }
 
-    /// The attempt has succeeded.
+    /// The attempt has succeeded, which counts against what the task may do before others have their turn.
     #[inline]
     pub fn done(&mut self) {
+        with_current(|_, budget| budget.take());
         if self.registered.is_some() {
             self.leave();
         }
@@ -160,10 +176,19 @@ impl Drop for Wait {
     }
 }
 
+/// Why an await may not simply go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Special {
+    None,
+    Requested,
+    Spent,
+}
+
 /// The current strand, if its scope is requested.
 #[inline]
 fn requested_strand() -> Option<Arc<Strand>> {
-    with_current(|current| current.filter(|strand| strand.scope().is_requested()).cloned())
+    let requested = with_current(|current, _| current.is_some_and(|place| place.scope().is_requested()));
+    requested.then(strand::current).flatten()
 }
 
 /// Why the scope of the current strand was cancelled, if it was.
