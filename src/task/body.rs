@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::num::NonZeroU32;
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,8 @@ use super::ending::Ending;
 use super::outcome::{self, cancelled};
 use super::panics;
 use super::scope::{Scope, level};
-use super::strand::{Entered, Place, Strand, current};
+use super::strand::{self, Entered, Place, Strand, current, doing, last_waits};
+use super::wait::{Waits, WaitsFor};
 use crate::error::Closed;
 use crate::{Error, Result};
 
@@ -26,6 +28,8 @@ pin_project! {
         place: Option<Place>,
         // Its place in its scope, once it waits: most children never do.
         key: Option<NonZeroU32>,
+        // The line in which it waits, as the strand knows it.
+        waits_at: Option<&'static Location<'static>>,
         is_child: bool,
         started: bool,
         late: Option<Box<Late<T>>>,
@@ -53,12 +57,28 @@ impl<T> Default for Late<T> {
 impl<F, T> Body<F, T> {
     /// A nursery child: one that was never polled before the request does not start.
     pub(crate) fn child(place: Place, future: F) -> Self {
-        Self { future: Some(future), place: Some(place), key: None, is_child: true, started: false, late: None }
+        Self {
+            future: Some(future),
+            place: Some(place),
+            key: None,
+            waits_at: None,
+            is_child: true,
+            started: false,
+            late: None,
+        }
     }
 
     /// The body of a scope, which starts in any case and meets the request at its first await.
     pub(crate) fn of_scope(place: Place, future: F) -> Self {
-        Self { future: Some(future), place: Some(place), key: None, is_child: false, started: true, late: None }
+        Self {
+            future: Some(future),
+            place: Some(place),
+            key: None,
+            waits_at: None,
+            is_child: false,
+            started: true,
+            late: None,
+        }
     }
 
     fn place(&self) -> &Place {
@@ -68,6 +88,20 @@ impl<F, T> Body<F, T> {
     /// The scope that the strand belongs to.
     pub(crate) fn scope(&self) -> &Arc<Scope> {
         self.place().scope()
+    }
+
+    /// A failure of the strand, with the name that it has.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        match self.place().made().and_then(|strand| strand.name()) {
+            Some(name) if error.mark().is_none() => error.context(format!("task `{name}`")),
+            _ => error,
+        }
+    }
+
+    /// The strand around waits for this one.
+    #[inline]
+    pub(crate) fn is_waited_for(&self) {
+        strand::waits(Waits { what: WaitsFor::Scope, at: Some(self.place().location()) });
     }
 
     /// Drops the user's future as its strand, so that what its `Drop` does belongs to it.
@@ -151,6 +185,13 @@ impl<T, F: Future<Output = Result<T>>> Body<F, T> {
     fn wait(self: Pin<&mut Self>, news: u32, cx: &Context<'_>) {
         let this = self.project();
         let strand = this.place.as_mut().expect("it was just polled").make();
+        let waits = last_waits();
+        strand.does(waits.map_or(doing::FOREIGN, |waits| waits.what as u8));
+        let at = waits.and_then(|waits| waits.at);
+        if *this.waits_at != at {
+            *this.waits_at = at;
+            strand.keep_waits_at(at);
+        }
         if this.key.is_some() && strand.keeps(cx.waker()) {
             return;
         }
@@ -166,6 +207,9 @@ impl<T, F: Future<Output = Result<T>>> Body<F, T> {
     fn poll_future(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let mut this = self.project();
         *this.started = true;
+        if let Some(strand) = this.place.as_ref().and_then(Place::made) {
+            strand.does(doing::RUNNING);
+        }
         let mut returned = None;
         let caught = {
             let _entered = match *this.is_child {

@@ -44,11 +44,18 @@ impl Budget {
         self.own.get() == 0
     }
 
-    /// An await has succeeded.
+    /// An await makes an attempt.
     #[inline]
     pub(crate) fn take(&self) {
         self.own.set(self.own.get().saturating_sub(1));
         self.whole.set(self.whole.get().saturating_sub(1));
+    }
+
+    /// It was in vain: waiting takes nobody's turn.
+    #[inline]
+    pub(crate) fn give_back(&self) {
+        self.own.set((self.own.get() + 1).min(OWN));
+        self.whole.set((self.whole.get() + 1).min(WHOLE));
     }
 
     /// Whether the host must have its turn.

@@ -1,22 +1,22 @@
-//! Scopes without children: `CancelScope`, deadlines, shields.
+//! What can be cancelled from anywhere: `CancelScope`.
 
 use std::fmt;
 use std::future::Future;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
 use super::body::Body;
 use super::link::Link;
 use super::outcome;
-use super::scope::Scope;
+use super::scope::{Deadline, Kind, Scope};
+use super::snapshot::{ScopeNode, snapshot_of};
 use super::strand::Place;
-use crate::error::{Mark, Misuse, Reason, ScopeId, TimedOut};
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::{Mark, Misuse, Reason, ScopeId};
 
 pin_project! {
     /// The body of a scope together with its place in the tree. Absorbs the cancel of its own scope, which is `None`.
@@ -30,7 +30,7 @@ pin_project! {
 
 impl<T, F: Future<Output = Result<T>>> Scoped<F, T> {
     #[track_caller]
-    fn new(link: Link, future: F) -> Self {
+    pub(crate) fn new(link: Link, future: F) -> Self {
         let place = Place::new(link.scope());
         Self { body: Body::of_scope(place, future), link }
     }
@@ -40,10 +40,11 @@ impl<T, F: Future<Output = Result<T>>> Future for Scoped<F, T> {
     type Output = Result<Option<T>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         this.link.tick(cx);
-        let Poll::Ready(result) = this.body.poll(cx) else {
+        let Poll::Ready(result) = this.body.as_mut().poll(cx) else {
             this.link.entitle();
+            this.body.is_waited_for();
             return Poll::Pending;
         };
         let own = this.link.scope().id();
@@ -52,7 +53,10 @@ impl<T, F: Future<Output = Result<T>>> Future for Scoped<F, T> {
             Ok(value) => Ok(Some(value)),
             Err(error) => match outcome::sift(error, |mark| mark.scope == own) {
                 (_, Some(failure)) => Err(failure),
-                (_, None) => Ok(None),
+                (_, None) => {
+                    this.link.scope().catch();
+                    Ok(None)
+                }
             },
         })
     }
@@ -61,13 +65,13 @@ impl<T, F: Future<Output = Result<T>>> Future for Scoped<F, T> {
 /// A shield without a bound of its own, for finalizers: the one who runs it drops it.
 #[track_caller]
 pub(crate) fn shielded<T, F: Future<Output = Result<T>>>(future: F) -> Scoped<F, T> {
-    Scoped::new(Link::new(Scope::new(true)), future)
+    Scoped::new(Link::new(Scope::new(Kind::Shield)), future)
 }
 
 /// A piece of work that can be cancelled from anywhere, and that absorbs exactly its own cancel.
 ///
 /// Clones are the same scope. It runs once. [`cancel`](Self::cancel) may come before, during and after that, from any
-/// thread: before, the work meets it at its first await; after, it is a no-op.
+/// thread: before, the work meets it at its first await; after, it changes nothing but [`cancel_called`](Self::cancel_called).
 ///
 /// ```
 /// use pleach::task::{CancelScope, sleep, time::VirtualClock};
@@ -89,7 +93,7 @@ pub struct CancelScope {
 impl CancelScope {
     /// A scope that nobody has cancelled.
     pub fn new() -> Self {
-        Self { scope: Scope::new(false) }
+        Self { scope: Scope::new(Kind::Cancel) }
     }
 
     /// The work may take `grace` to clean up, counted from the request; the grace of a scope around it may be shorter.
@@ -99,12 +103,51 @@ impl CancelScope {
         self
     }
 
-    /// How long foreign awaits still work in a strand that was told.
+    /// How long an await of another library still works in a task that was told of the cancel, counted from the last runtime
+    /// await that ended in it; 100 ms by default. What is inside takes it over, unless it has its own.
     #[must_use]
-    #[cfg(test)]
-    pub(crate) fn with_linger(self, linger: Duration) -> Self {
+    pub fn with_linger(self, linger: Duration) -> Self {
         self.scope.set_linger(linger);
         self
+    }
+
+    /// Cancels itself at that time, by the clock of whoever runs it.
+    #[must_use]
+    pub fn with_deadline(self, at: Instant) -> Self {
+        self.set_deadline(Some(at));
+        self
+    }
+
+    /// Cancels itself so long after its first poll.
+    #[must_use]
+    pub fn with_timeout(self, after: Duration) -> Self {
+        self.scope.set_deadline(Some(Deadline::After(after)));
+        self
+    }
+
+    /// When it will cancel itself: `None` if never, or if a timeout has not begun to count.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.scope.at()
+    }
+
+    /// Cancels itself then, instead of when it would have: also while it runs, from any task of its thread. A time that has
+    /// passed cancels at once; a cancel is never taken back.
+    ///
+    /// ```
+    /// use pleach::task::{CancelScope, clock, sleep, time::VirtualClock};
+    /// use std::time::Duration;
+    ///
+    /// let scope = CancelScope::new().with_timeout(Duration::from_secs(1));
+    /// let outcome = VirtualClock::block_on(scope.run(async {
+    ///     sleep(Duration::from_millis(900)).await?;
+    ///     scope.set_deadline(Some(clock::now() + Duration::from_secs(1))); // there is progress
+    ///     sleep(Duration::from_millis(900)).await?;
+    ///     Ok("done")
+    /// }));
+    /// assert_eq!(outcome.unwrap(), Some("done"));
+    /// ```
+    pub fn set_deadline(&self, at: Option<Instant>) {
+        self.scope.set_deadline(at.map(Deadline::At));
     }
 
     /// Its identity, which the [`Mark`](crate::error::Mark) of its cancel carries.
@@ -149,9 +192,24 @@ impl CancelScope {
         self.scope.mark()
     }
 
+    /// What is in it now, see [`snapshot`](super::snapshot).
+    pub fn snapshot(&self) -> ScopeNode {
+        snapshot_of(&self.scope)
+    }
+
     /// Whether this scope or one around it was cancelled while it was not complete.
     pub fn is_cancelled(&self) -> bool {
         self.scope.is_requested()
+    }
+
+    /// Whether this scope itself was cancelled, by a call or by its deadline, whatever came of it.
+    pub fn cancel_called(&self) -> bool {
+        self.scope.was_requested()
+    }
+
+    /// Whether its cancel has ended its work: `run` has returned, or will return, `None`.
+    pub fn cancelled_caught(&self) -> bool {
+        self.scope.has_caught()
     }
 }
 
@@ -183,128 +241,5 @@ impl Default for CancelScope {
 impl fmt::Debug for CancelScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CancelScope").field("id", &self.id()).field("cancelled", &self.is_cancelled()).finish()
-    }
-}
-
-/// Runs `future` for at most `after`, counted from the first poll: `None` if the time ran out.
-///
-/// # Errors
-/// What `future` returned, a panic of it, or the `Cancelled` of a scope around.
-///
-/// # Cancel safety
-/// Dropping it drops `future`, without grace.
-///
-/// ```
-/// use pleach::task::{move_on_after, sleep, time::VirtualClock};
-/// use std::time::Duration;
-///
-/// let outcome = VirtualClock::block_on(move_on_after(Duration::from_secs(1), sleep(Duration::from_secs(2))));
-/// assert_eq!(outcome.unwrap(), None);
-/// ```
-#[track_caller]
-pub fn move_on_after<T, F>(after: Duration, future: F) -> impl Future<Output = Result<Option<T>>>
-where
-    F: Future<Output = Result<T>>,
-{
-    Scoped::new(Link::new(Scope::new(false)).with_deadline(after), future)
-}
-
-/// Runs `future` for at most `after`, counted from the first poll; the end of that time is a failure.
-///
-/// # Errors
-/// [`TimedOut`] if the time ran out; what `future` returned, a panic of it, or the `Cancelled` of a scope around. What
-/// fails while the time is up and `future` unwinds is the result instead of [`TimedOut`], as it says more.
-///
-/// The unwinding comes on top of `after`: the grace of its tasks, the deadline of a foreign scope in it.
-///
-/// # Cancel safety
-/// Dropping it drops `future`, without grace.
-///
-/// ```
-/// use pleach::task::{fail_after, sleep, time::VirtualClock};
-/// use std::time::Duration;
-///
-/// let outcome = VirtualClock::block_on(fail_after(Duration::from_secs(1), sleep(Duration::from_secs(2))));
-/// assert!(outcome.unwrap_err().is_timeout());
-/// ```
-#[track_caller]
-pub fn fail_after<T, F>(after: Duration, future: F) -> impl Future<Output = Result<T>>
-where
-    F: Future<Output = Result<T>>,
-{
-    let scoped = Scoped::new(Link::new(Scope::new(false)).with_deadline(after), future);
-    let absorbed = Absorbed::TimedOut(after, Location::caller());
-    Whole { scoped, absorbed }
-}
-
-/// Keeps a cancel from outside away from `future`, for at most `max` from when the request and the shield are both
-/// there, and never beyond the grace of the scope around. Then the request enters.
-///
-/// Without a request nothing is bounded. A combinator that drops the shield drops what is in it.
-///
-/// # Errors
-/// What `future` returned, a panic of it, or, when the shield was lifted, the `Cancelled` of the scope around.
-///
-/// # Cancel safety
-/// Dropping it drops `future`, without grace.
-///
-/// ```
-/// use pleach::task::{CancelScope, shield, sleep, time::VirtualClock};
-/// use std::time::Duration;
-///
-/// let (scope, long) = (CancelScope::new(), Duration::from_secs(2));
-/// let outcome = VirtualClock::block_on(scope.run(async {
-///     scope.cancel("stop");
-///     shield(long, async {
-///         sleep(long / 2).await?;
-///         Ok("flushed")
-///     })
-///     .await
-/// }));
-/// assert_eq!(outcome.unwrap(), Some("flushed"));
-/// ```
-#[track_caller]
-pub fn shield<T, F>(max: Duration, future: F) -> impl Future<Output = Result<T>>
-where
-    F: Future<Output = Result<T>>,
-{
-    let scoped = Scoped::new(Link::new(Scope::new(true)).with_max(max), future);
-    Whole { scoped, absorbed: Absorbed::Never }
-}
-
-/// What it means that a scope has absorbed its own cancel, where that is not an outcome.
-#[derive(Clone, Copy)]
-enum Absorbed {
-    TimedOut(Duration, &'static Location<'static>),
-    /// Nobody holds a handle of this scope.
-    Never,
-}
-
-impl Absorbed {
-    fn error(self) -> Error {
-        match self {
-            Self::TimedOut(after, limited_at) => {
-                Error::from(TimedOut { what: "the block".to_owned(), after }).born_at(limited_at)
-            }
-            Self::Never => Misuse::new("a shield was cancelled by itself").into(),
-        }
-    }
-}
-
-pin_project! {
-    struct Whole<F, T> {
-        #[pin]
-        scoped: Scoped<F, T>,
-        absorbed: Absorbed,
-    }
-}
-
-impl<T, F: Future<Output = Result<T>>> Future for Whole<F, T> {
-    type Output = Result<T>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let this = self.project();
-        let outcome = ready!(this.scoped.poll(cx))?;
-        Poll::Ready(outcome.ok_or_else(|| this.absorbed.error()))
     }
 }

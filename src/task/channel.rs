@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use super::ring::{Shared, wake};
 use super::send_error::Why;
 pub use super::send_error::{SendError, TrySendError};
-use super::wait::Wait;
+use super::wait::{Wait, WaitsFor};
 use crate::Result;
 
 /// A channel that holds up to `capacity` values; a full one makes its senders wait.
@@ -60,8 +60,9 @@ impl<T> Sender<T> {
     /// let refused = VirtualClock::block_on(sender.send(7)).unwrap_err();
     /// assert_eq!(refused.into_value(), 7);
     /// ```
+    #[track_caller]
     pub fn send(&self, value: T) -> Sending<'_, T> {
-        Sending { shared: &self.shared, value: Some(value), ticket: None, wait: Wait::default() }
+        Sending { shared: &self.shared, value: Some(value), ticket: None, wait: Wait::new(WaitsFor::Room) }
     }
 
     /// Puts `value` into the channel if there is room now. Nothing cancels it.
@@ -117,8 +118,9 @@ impl<T> Receiver<T> {
     ///
     /// # Cancel safety
     /// Cancelled or dropped it has taken nothing.
+    #[track_caller]
     pub fn recv(&mut self) -> Receiving<'_, T> {
-        Receiving { shared: &self.shared, wait: Wait::default() }
+        Receiving { shared: &self.shared, wait: Wait::new(WaitsFor::Value) }
     }
 
     /// Takes the next value if there is one now. Nothing cancels it.

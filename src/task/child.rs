@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::body::Body;
 use super::outcome::cancelled;
-use super::wait::cancellable;
+use super::wait::{Cancellable, WaitsFor, cancellable_as};
 use crate::error::{FailureId, Kind, Mark, Reason, ScopeId};
 use crate::{Error, Result};
 
@@ -81,7 +81,7 @@ impl<T, F: Future<Output = Result<T>>> Future for ChildFuture<F, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let result = ready!(this.body.as_mut().poll(cx));
-        let outcome = result.map_err(|error| this.body.scope().child_fell(error));
+        let outcome = result.map_err(|error| this.body.scope().child_fell(this.body.named(error)));
         *this.left = true;
         this.body.scope().count.leave();
         Poll::Ready(outcome)
@@ -119,13 +119,38 @@ impl<T> Child<T> {
     /// }));
     /// assert_eq!(sum.unwrap(), 3);
     /// ```
-    pub async fn join(self) -> Result<T> {
-        let nursery = self.nursery;
-        match cancellable(self.handle).await? {
+    #[track_caller]
+    pub fn join(self) -> Joining<T> {
+        Joining { ended: cancellable_as(WaitsFor::Child, self.handle), nursery: self.nursery }
+    }
+}
+
+pin_project! {
+    /// The value of a child on its way; see [`Child::join`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Joining<T> {
+        #[pin]
+        ended: Cancellable<Handle<T>>,
+        nursery: ScopeId,
+    }
+}
+
+impl<T> Future for Joining<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let this = self.project();
+        Poll::Ready(match ready!(this.ended.poll(cx))? {
             Some(Ok(value)) => Ok(value),
             Some(Err(Some(verdict))) => Err(verdict.into_error()),
-            Some(Err(None)) | None => Err(cancelled(Mark { scope: nursery, reason: Reason::NurseryDropped })),
-        }
+            Some(Err(None)) | None => Err(cancelled(Mark { scope: *this.nursery, reason: Reason::NurseryDropped })),
+        })
+    }
+}
+
+impl<T> fmt::Debug for Joining<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Joining").field("nursery", &self.nursery).finish_non_exhaustive()
     }
 }
 

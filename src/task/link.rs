@@ -17,8 +17,9 @@ pub(crate) struct Link {
     parent: Option<(Arc<Strand>, usize)>,
     /// Whether the strand around may go on waiting for this scope (R3).
     entitled: bool,
-    deadline: Option<Duration>,
-    deadline_alarm: Option<Alarm>,
+    /// Which of the scope's deadlines the alarm is set to.
+    seen: u32,
+    deadline: Option<Alarm>,
     grace: Grace,
     /// The longest that a shield keeps a request out.
     max: Option<Duration>,
@@ -33,18 +34,12 @@ impl Link {
             linked: false,
             parent: None,
             entitled: false,
+            seen: 0,
             deadline: None,
-            deadline_alarm: None,
             grace: Grace::default(),
             max: None,
             lift: None,
         }
-    }
-
-    /// Cancels itself `after` its first poll.
-    pub(crate) fn with_deadline(mut self, after: Duration) -> Self {
-        self.deadline = Some(after);
-        self
     }
 
     /// A shield that is lifted `max` after the request.
@@ -79,19 +74,21 @@ impl Link {
         self.unlink();
         self.linked = true;
         if let Some(strand) = strand::current() {
-            let key = strand.scope().adopt(&self.scope);
+            let key = strand.scope().adopt(&self.scope, Some(&strand));
             self.parent = Some((strand, key));
         }
     }
 
     fn tick_deadline(&mut self, cx: &mut Context<'_>) {
-        if let Some(after) = self.deadline.take() {
-            self.deadline_alarm = Some(Alarm::after(after));
+        let set = self.scope.deadlines();
+        if self.seen != set {
+            self.seen = set;
+            self.deadline = self.scope.begin_deadline().map(Alarm::at);
         }
-        if let Some(alarm) = &mut self.deadline_alarm
+        if let Some(alarm) = &mut self.deadline
             && alarm.poll(cx).is_ready()
         {
-            self.deadline_alarm = None;
+            self.deadline = None;
             self.scope.request(Reason::Deadline);
         }
     }

@@ -37,6 +37,7 @@ mod child;
 pub mod clock;
 mod defer;
 mod ending;
+mod limit;
 mod link;
 mod nursery;
 pub mod oneshot;
@@ -46,6 +47,7 @@ mod ring;
 mod roster;
 mod scope;
 mod send_error;
+mod snapshot;
 mod strand;
 pub mod time;
 mod wait;
@@ -53,13 +55,15 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
-pub use cancel::{CancelScope, fail_after, move_on_after, shield};
-pub use child::{Child, ChildFailed};
+pub use cancel::CancelScope;
+pub use child::{Child, ChildFailed, Joining};
 pub(crate) use defer::entrust_or;
 pub use defer::{defer, entrust};
+pub use limit::{current_effective_deadline, fail_after, fail_at, move_on_after, move_on_at, shield};
 pub use nursery::{Nursery, nursery};
-pub use time::sleep;
-pub use wait::{Cancellable, Wait, cancellable, checkpoint};
+pub use snapshot::{ScopeKind, ScopeNode, TaskNode, TaskState, snapshot};
+pub use time::{sleep, sleep_until};
+pub use wait::{Cancellable, Wait, WaitsFor, cancellable, checkpoint};
 
 pub(crate) use outcome::{gather, sift, stray};
 pub(crate) use wait::{current_mark, not_cancelled, reason_below, remaining_grace};

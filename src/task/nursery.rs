@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -14,8 +15,10 @@ use super::child::{Child, ChildFuture};
 use super::link::{Grace, Link};
 use super::panics;
 use super::roster::Watch;
-use super::scope::Scope;
-use super::strand::{Place, is_wholly_spent};
+use super::scope::{Kind, Scope};
+use super::snapshot::{ScopeNode, snapshot_of};
+use super::strand::{self, Place, is_wholly_spent};
+use super::wait::{Waits, WaitsFor};
 use crate::error::{Closed, Reason};
 use crate::{Error, Result};
 
@@ -175,23 +178,38 @@ async fn drive(children: &Children<'_>) {
 /// .unwrap();
 /// assert_eq!((left, right), (vec![1], vec![2]));
 /// ```
-pub async fn nursery<'env, T, F, Fut>(f: F) -> Result<T>
+#[track_caller]
+pub fn nursery<'env, T, F, Fut>(f: F) -> impl Future<Output = Result<T>> + use<'env, T, F, Fut>
 where
     F: FnOnce(Nursery<'env>) -> Fut,
     Fut: Future<Output = Result<T>>,
 {
-    let mut link = Link::new(Scope::new(false));
+    open(f, Location::caller())
+}
+
+async fn open<'env, T, F, Fut>(f: F, opened_at: &'static Location<'static>) -> Result<T>
+where
+    F: FnOnce(Nursery<'env>) -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let mut link = Link::new(Scope::new(Kind::Nursery));
     let inner = Arc::new(Inner::new(link.scope().clone()));
     let handle = Nursery { inner: Arc::downgrade(&inner) };
     let body = panics::catch(|| f(handle))?;
-    let value = run(&mut link, &inner, body).await;
+    let value = run(&mut link, &inner, opened_at, body).await;
     let result = inner.outcome(value);
     link.finish(result)
 }
 
 /// Until nobody is left. Gives the value of the body, if it returned one.
-async fn run<'env, T>(link: &mut Link, inner: &Inner<'env>, body: impl Future<Output = Result<T>>) -> Option<T> {
-    let mut body = pin!(Some(Body::of_scope(Place::new(link.scope()), body)));
+async fn run<'env, T>(
+    link: &mut Link,
+    inner: &Inner<'env>,
+    opened_at: &'static Location<'static>,
+    body: impl Future<Output = Result<T>>,
+) -> Option<T> {
+    let place = Place::at(link.scope(), opened_at);
+    let mut body = pin!(Some(Body::of_scope(place, body)));
     let mut driver = pin!(None);
     let mut grace = Grace::default();
     let mut value = None;
@@ -218,6 +236,7 @@ async fn run<'env, T>(link: &mut Link, inner: &Inner<'env>, body: impl Future<Ou
             return Poll::Ready(());
         }
         link.entitle();
+        strand::waits(Waits { what: WaitsFor::Scope, at: Some(opened_at) });
         Poll::Pending
     })
     .await;
@@ -272,11 +291,41 @@ impl<'env> Nursery<'env> {
         F: Future<Output = Result<T>> + Send + 'env,
         T: Send + 'env,
     {
+        self.start_child(future, Place::new)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn start_child<T, F>(&self, future: F, place: impl FnOnce(&Arc<Scope>) -> Place) -> Result<Child<T>>
+    where
+        F: Future<Output = Result<T>> + Send + 'env,
+        T: Send + 'env,
+    {
         let inner = self.inner.upgrade().ok_or(Closed)?;
         let Children { scope, executor } = inner.children()?;
         scope.count_in()?;
-        let body = Body::child(Place::new(scope), future);
+        let body = Body::child(place(scope), future);
         Ok(Child::new(executor.spawn(ChildFuture::new(body)), inner.scope.id()))
+    }
+
+    /// The same nursery, for a child with a name: in snapshots, and in front of its failure.
+    ///
+    /// ```
+    /// use pleach::task::{nursery, time::VirtualClock};
+    ///
+    /// let outcome = VirtualClock::block_on(nursery(async |n| {
+    ///     n.named("parser").spawn(async { Ok("ten".parse::<u32>()?) })?;
+    ///     Ok(())
+    /// }));
+    /// assert_eq!(outcome.unwrap_err().to_string(), "task `parser`: invalid digit found in string");
+    /// ```
+    pub fn named(&self, name: impl Into<Arc<str>>) -> Named<'_, 'env> {
+        Named { nursery: self, name: name.into() }
+    }
+
+    /// What is in it now, see [`snapshot`](super::snapshot); `None` once it has ended.
+    pub fn snapshot(&self) -> Option<ScopeNode> {
+        Some(snapshot_of(&self.inner.upgrade()?.scope))
     }
 
     /// Cancels the children, those there are and those to come. The body goes on.
@@ -311,5 +360,29 @@ impl fmt::Debug for Nursery<'_> {
         let live =
             inner.and_then(|inner| inner.children.get().map(|children| children.scope.count.live())).unwrap_or(0);
         f.debug_struct("Nursery").field("live", &live).finish()
+    }
+}
+
+/// A nursery with the name for a child, see [`Nursery::named`].
+#[derive(Debug)]
+#[must_use = "it starts nothing by itself"]
+pub struct Named<'a, 'env> {
+    nursery: &'a Nursery<'env>,
+    name: Arc<str>,
+}
+
+impl<'env> Named<'_, 'env> {
+    /// Starts a child of that name, see [`Nursery::spawn`].
+    ///
+    /// # Errors
+    /// Those of [`Nursery::spawn`].
+    #[track_caller]
+    pub fn spawn<T, F>(self, future: F) -> Result<Child<T>>
+    where
+        F: Future<Output = Result<T>> + Send + 'env,
+        T: Send + 'env,
+    {
+        let at = Location::caller();
+        self.nursery.start_child(future, |scope| Place::named(scope, at, self.name))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 
 pub use super::channel::SendError;
-use super::wait::Wait;
+use super::wait::{Wait, WaitsFor};
 use crate::Result;
 
 /// A channel for one value.
@@ -92,8 +92,9 @@ impl<T> Receiver<T> {
     ///
     /// # Cancel safety
     /// Cancelled or dropped it has taken nothing.
+    #[track_caller]
     pub fn recv(&mut self) -> Receiving<'_, T> {
-        Receiving { shared: &self.shared, wait: Wait::default() }
+        Receiving { shared: &self.shared, wait: Wait::new(WaitsFor::Value) }
     }
 
     /// Takes the value if it is there now. Nothing cancels it.

@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 
 use super::child::Verdict;
 use super::outcome::{self, cancelled};
-use super::scope::Scope;
+use super::scope::{Kind, Scope};
 use crate::error::{Closed, Mark, Reason};
 use crate::{Error, Result};
 
@@ -82,9 +82,9 @@ impl Scope {
 
     /// The scope of a nursery's children, with the body counted in.
     pub(crate) fn of_children(nursery: &Arc<Self>) -> Arc<Self> {
-        let children = Self::new(false);
+        let children = Self::new(Kind::Children);
         children.count.0.store(1, Ordering::SeqCst);
-        nursery.adopt(&children);
+        nursery.adopt(&children, None);
         children
     }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -14,6 +14,7 @@ use super::budget::Budget;
 use super::clock;
 use super::panics;
 use super::scope::Scope;
+use super::wait::Waits;
 use crate::{Error, Result};
 
 pub(crate) type Detached = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -25,13 +26,21 @@ pub(crate) struct Entrusted {
     pub(crate) late: Option<Error>,
 }
 
-/// One strand: a nursery child, or the body of a nursery, scope, shield or finalizer.
+/// What a strand does, beside waiting for a [`WaitsFor`](super::wait::WaitsFor).
+pub(crate) mod doing {
+    pub(crate) const RUNNING: u8 = 255;
+    /// It waits for something that is no runtime await.
+    pub(crate) const FOREIGN: u8 = 254;
+}
+
+/// One strand: a nursery child, or the body of a nursery, scope, shield or finalizer. A parked child is little more than
+/// this, so it is kept small.
 pub(crate) struct Strand {
     scope: Arc<Scope>,
     location: &'static Location<'static>,
-    waker: Mutex<Option<Waker>>,
-    /// Which waker that is, to be compared without the lock. It cannot be mistaken for another one, because the strand
-    /// keeps it alive.
+    kept: Mutex<Kept>,
+    /// Which waker is kept, to be compared without the lock. It cannot be mistaken for another one, because the strand keeps
+    /// it alive.
     waker_identity: [AtomicPtr<()>; 2],
     /// How often it was told of the cancel; *observed* means at least once.
     deliveries: AtomicU32,
@@ -41,8 +50,17 @@ pub(crate) struct Strand {
     registered: AtomicU32,
     /// Whether `rare` holds something that has to end before the strand does.
     has_tail: AtomicBool,
-    /// What most strands never need, so that a parked child stays small.
-    rare: Mutex<Option<Box<Rare>>>,
+    /// What it does: a [`doing`].
+    doing: AtomicU8,
+}
+
+#[derive(Default)]
+struct Kept {
+    waker: Option<Waker>,
+    /// The line in which it waits.
+    waits_at: Option<&'static Location<'static>>,
+    /// What most strands never need.
+    rare: Option<Box<Rare>>,
 }
 
 /// A strand as whoever polls it has it. It is made only when something has to refer to it, such as a wait: most scopes and
@@ -55,7 +73,18 @@ pub(crate) enum Place {
 impl Place {
     #[track_caller]
     pub(crate) fn new(scope: &Arc<Scope>) -> Self {
-        Self::Seed { scope: scope.clone(), location: Location::caller() }
+        Self::at(scope, Location::caller())
+    }
+
+    pub(crate) fn at(scope: &Arc<Scope>, location: &'static Location<'static>) -> Self {
+        Self::Seed { scope: scope.clone(), location }
+    }
+
+    /// One with a name.
+    pub(crate) fn named(scope: &Arc<Scope>, location: &'static Location<'static>, name: Arc<str>) -> Self {
+        let mut place = Self::at(scope, location);
+        place.make().with_rare(|rare| rare.name = Some(name));
+        place
     }
 
     #[inline]
@@ -63,6 +92,13 @@ impl Place {
         match self {
             Self::Seed { scope, .. } => scope,
             Self::Made(strand) => &strand.scope,
+        }
+    }
+
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        match self {
+            Self::Seed { location, .. } => location,
+            Self::Made(strand) => strand.location,
         }
     }
 
@@ -90,6 +126,7 @@ impl Place {
 
 #[derive(Default)]
 struct Rare {
+    name: Option<Arc<str>>,
     /// The last time that something happened for which the linger starts anew.
     last: Option<Instant>,
     tail: Tail,
@@ -111,13 +148,13 @@ impl Strand {
         Self {
             scope,
             location,
-            waker: Mutex::new(None),
+            kept: Mutex::default(),
             waker_identity: [AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(ptr::null_mut())],
             deliveries: AtomicU32::new(0),
             entitlements: AtomicU32::new(0),
             registered: AtomicU32::new(0),
             has_tail: AtomicBool::new(false),
-            rare: Mutex::new(None),
+            doing: AtomicU8::new(doing::RUNNING),
         }
     }
 
@@ -131,19 +168,41 @@ impl Strand {
         self.location
     }
 
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        self.kept().rare.as_ref().and_then(|rare| rare.name.clone())
+    }
+
     // ---- waking
 
-    fn lock_waker(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// From here on a request wakes this waker.
     pub(crate) fn keep(&self, waker: &Waker) {
-        let old = self.lock_waker().replace(waker.clone());
+        let old = self.kept().waker.replace(waker.clone());
         for (place, part) in self.waker_identity.iter().zip(identity(waker)) {
             place.store(part, Ordering::Relaxed);
         }
         drop(old);
+    }
+
+    /// The line in which it waits, for whoever takes a snapshot.
+    pub(crate) fn keep_waits_at(&self, at: Option<&'static Location<'static>>) {
+        self.kept().waits_at = at;
+    }
+
+    pub(crate) fn waits_at(&self) -> Option<&'static Location<'static>> {
+        self.kept().waits_at
+    }
+
+    /// What it does now: a [`doing`].
+    pub(crate) fn does(&self, what: u8) {
+        self.doing.store(what, Ordering::Relaxed);
+    }
+
+    pub(crate) fn doing(&self) -> u8 {
+        self.doing.load(Ordering::Relaxed)
     }
 
     /// Whether `waker` is kept already.
@@ -153,7 +212,7 @@ impl Strand {
     }
 
     pub(crate) fn waker(&self) -> Option<Waker> {
-        self.lock_waker().clone()
+        self.kept().waker.clone()
     }
 
     pub(crate) fn wake(&self) {
@@ -224,8 +283,7 @@ impl Strand {
     // ---- the tail
 
     fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
-        let mut rare = self.rare.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        f(rare.get_or_insert_default())
+        f(self.kept().rare.get_or_insert_default())
     }
 
     pub(crate) fn add_finalizer(&self, finalizer: Detached) {
@@ -303,12 +361,19 @@ struct Running {
     strand: RefCell<Option<Place>>,
     /// The waker that it is polled with: whoever waits with that is woken together with the strand.
     waker: Cell<Identity>,
+    /// What the last await that was found pending waits for.
+    waits: Cell<Option<Waits>>,
     budget: Budget,
 }
 
 thread_local! {
     static RUNNING: Running = const {
-        Running { strand: RefCell::new(None), waker: Cell::new(NOBODY), budget: Budget::new() }
+        Running {
+            strand: RefCell::new(None),
+            waker: Cell::new(NOBODY),
+            waits: Cell::new(None),
+            budget: Budget::new(),
+        }
     };
 }
 
@@ -341,10 +406,28 @@ pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Place>, &Budget) -> R) -> R
     }
 }
 
-/// Whether `waker` is that of the current strand, which a request wakes anyway.
+/// The strand that runs on this thread is about to wait, in something that is polled with `waker`: whether that is its own,
+/// which a request wakes anyway.
 #[inline]
-pub(crate) fn is_own_waker(waker: &Waker) -> bool {
-    RUNNING.try_with(|running| running.waker.get() == identity(waker)).unwrap_or(false)
+pub(crate) fn parks(waits: Waits, waker: &Waker) -> bool {
+    let parks = |running: &Running| {
+        running.waits.set(Some(waits));
+        running.budget.give_back();
+        running.waker.get() == identity(waker)
+    };
+    RUNNING.try_with(parks).unwrap_or(false)
+}
+
+/// The strand that runs on this thread is about to wait for a scope inside it.
+#[inline]
+pub(crate) fn waits(waits: Waits) {
+    let _ = RUNNING.try_with(|running| running.waits.set(Some(waits)));
+}
+
+/// What the strand waits for that was just polled on this thread.
+#[inline]
+pub(crate) fn last_waits() -> Option<Waits> {
+    RUNNING.try_with(|running| running.waits.get()).ok().flatten()
 }
 
 /// Whether the tree that is polled on this thread has done so much that its host must have a turn.
@@ -387,6 +470,7 @@ impl<'a> Entered<'a> {
             let previous = running.strand.replace(home.take());
             let outermost = previous.is_none();
             let around = (own_budget || outermost).then(|| running.budget.begin(outermost));
+            running.waits.set(None);
             (previous, running.waker.replace(waker), around)
         });
         let (previous, waker, around) = entered.unwrap_or((None, NOBODY, None));

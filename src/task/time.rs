@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::clock::{self, Alarm};
-use super::wait::cancellable;
+use super::wait::{WaitsFor, cancellable_as};
 use crate::Result;
 
 pub use super::clock::{Clock, Timer};
@@ -29,9 +29,23 @@ pub use super::clock::{Clock, Timer};
 ///
 /// VirtualClock::block_on(pleach::task::sleep(Duration::from_secs(3600))).unwrap();
 /// ```
-pub async fn sleep(after: Duration) -> Result<()> {
-    let mut alarm = Alarm::after(after);
-    cancellable(poll_fn(move |cx| alarm.poll(cx))).await
+#[track_caller]
+pub fn sleep(after: Duration) -> impl Future<Output = Result<()>> + Send {
+    let mut alarm = None;
+    cancellable_as(WaitsFor::Time, poll_fn(move |cx| alarm.get_or_insert_with(|| Alarm::after(after)).poll(cx)))
+}
+
+/// Waits until `at`, by the clock of whoever runs it.
+///
+/// # Errors
+/// `Cancelled` if the scope around it was cancelled.
+///
+/// # Cancel safety
+/// Nothing is lost by dropping it.
+#[track_caller]
+pub fn sleep_until(at: Instant) -> impl Future<Output = Result<()>> + Send {
+    let mut alarm = Alarm::at(at);
+    cancellable_as(WaitsFor::Time, poll_fn(move |cx| alarm.poll(cx)))
 }
 
 /// A clock that stands still while anybody has something to do, and jumps to the next timer when nobody has.

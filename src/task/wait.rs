@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,13 +12,87 @@ use pin_project_lite::pin_project;
 
 use super::clock::{self, Alarm};
 use super::outcome::cancelled;
-use super::strand::{self, Strand, is_own_waker, with_current};
+use super::strand::{self, Strand, with_current};
 use crate::Result;
 use crate::error::{Mark, Reason};
 
 /// From this delivery on a strand gets the next ones slowly: a loop that swallows them must not burn a core.
 const PATIENCE: u32 = 1000;
 const NAP: Duration = Duration::from_millis(1);
+
+/// What a runtime await waits for, as a [snapshot](super::snapshot) shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// A value that somebody sends.
+    Value,
+    /// Room for a value.
+    Room,
+    /// A point in time.
+    Time,
+    /// A child of a nursery.
+    Child,
+    /// What runs in a scope of its own: its tasks are in the snapshot.
+    Scope,
+    /// The first word of something that was started.
+    Start,
+    /// A permit or a lock.
+    Permit,
+    /// The other end of a dialog.
+    Dialog,
+    /// Something of another library, see [`cancellable`].
+    Foreign,
+    /// Its next turn.
+    Turn,
+    /// Something else.
+    Other,
+}
+
+impl WaitsFor {
+    const ALL: [Self; 11] = [
+        Self::Value,
+        Self::Room,
+        Self::Time,
+        Self::Child,
+        Self::Scope,
+        Self::Start,
+        Self::Permit,
+        Self::Dialog,
+        Self::Foreign,
+        Self::Turn,
+        Self::Other,
+    ];
+
+    /// The one that `what as u8` came from.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| *what as u8 == number)
+    }
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value => "a value",
+            Self::Room => "room for a value",
+            Self::Time => "a point in time",
+            Self::Child => "a child",
+            Self::Scope => "a scope of its own",
+            Self::Start => "a start",
+            Self::Permit => "a permit",
+            Self::Dialog => "the other end of a dialog",
+            Self::Foreign => "something foreign",
+            Self::Turn => "its turn",
+            Self::Other => "something",
+        })
+    }
+}
+
+/// A wait as it is kept: for what, and in which line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) what: WaitsFor,
+    pub(crate) at: Option<&'static Location<'static>>,
+}
 
 /// The part of a runtime await that has to do with cancellation, for whoever writes a `poll_` function of their own.
 ///
@@ -62,14 +137,34 @@ const NAP: Duration = Duration::from_millis(1);
 /// let letter = reader.poll_letter(&mut Context::from_waker(Waker::noop()));
 /// assert!(matches!(letter, Poll::Ready(Ok(letter)) if letter == "hello"));
 /// ```
-#[derive(Default)]
 pub struct Wait {
     registered: Option<(Arc<Strand>, usize)>,
-    yielded: bool,
     nap: Option<Box<Alarm>>,
+    at: Option<&'static Location<'static>>,
+    what: WaitsFor,
+    yielded: bool,
+}
+
+impl Default for Wait {
+    /// One whose place nobody knows.
+    fn default() -> Self {
+        Self { registered: None, nap: None, at: None, what: WaitsFor::Other, yielded: false }
+    }
 }
 
 impl Wait {
+    /// What is waited for, and that it is the caller's line which waits, for a [snapshot](super::snapshot).
+    #[track_caller]
+    pub fn new(what: WaitsFor) -> Self {
+        Self { registered: None, nap: None, at: Some(Location::caller()), what, yielded: false }
+    }
+
+    /// The same `Wait` for something else, at the caller's line.
+    #[track_caller]
+    pub fn renew(&mut self, what: WaitsFor) {
+        (self.what, self.at) = (what, Some(Location::caller()));
+    }
+
     /// `Ok`: go on. Pending: return it; the waker has been seen to.
     ///
     /// # Errors
@@ -79,7 +174,10 @@ impl Wait {
         let special = with_current(|current, budget| match current {
             Some(place) if place.scope().is_requested() => Special::Requested,
             Some(_) if budget.is_spent() => Special::Spent,
-            _ => Special::None,
+            _ => {
+                budget.take();
+                Special::None
+            }
         });
         match special {
             Special::None => Poll::Ready(Ok(())),
@@ -124,8 +222,8 @@ impl Wait {
     /// The attempt is pending: a request must find the waker.
     #[inline]
     pub fn park(&mut self, cx: &mut Context<'_>) {
-        if is_own_waker(cx.waker()) {
-            self.leave(); // the strand is woken anyway
+        if strand::parks(Waits { what: self.what, at: self.at }, cx.waker()) {
+            self.done();
         } else {
             self.register(cx);
         }
@@ -148,10 +246,9 @@ impl Wait {
         }
     }
 
-    /// The attempt has succeeded, which counts against what the task may do before others have their turn.
+    /// The attempt has succeeded.
     #[inline]
     pub fn done(&mut self) {
-        with_current(|_, budget| budget.take());
         if self.registered.is_some() {
             self.leave();
         }
@@ -245,8 +342,15 @@ impl<F> fmt::Debug for Cancellable<F> {
 /// let two = VirtualClock::block_on(cancellable(async { 1 + 1 }));
 /// assert_eq!(two.unwrap(), 2);
 /// ```
+#[track_caller]
 pub fn cancellable<F: Future>(future: F) -> Cancellable<F> {
-    Cancellable { future: Some(future), wait: Wait::default(), started: false }
+    cancellable_as(WaitsFor::Foreign, future)
+}
+
+/// [`cancellable`] for something of the runtime's.
+#[track_caller]
+pub(crate) fn cancellable_as<F: Future>(what: WaitsFor, future: F) -> Cancellable<F> {
+    Cancellable { future: Some(future), wait: Wait::new(what), started: false }
 }
 
 impl<F: Future> Future for Cancellable<F> {
@@ -301,8 +405,9 @@ pub(crate) async fn not_cancelled() -> Result<()> {
 ///
 /// VirtualClock::block_on(checkpoint()).unwrap();
 /// ```
-pub async fn checkpoint() -> Result<()> {
-    let mut wait = Wait::default();
+#[track_caller]
+pub fn checkpoint() -> impl Future<Output = Result<()>> + Send {
+    let mut wait = Wait::new(WaitsFor::Turn);
     let mut yielded = false;
     poll_fn(move |cx| {
         ready!(wait.check(cx))?;
@@ -315,5 +420,4 @@ pub async fn checkpoint() -> Result<()> {
         cx.waker().wake_by_ref();
         Poll::Pending
     })
-    .await
 }
