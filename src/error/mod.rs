@@ -90,6 +90,7 @@ struct Inner {
     location: &'static Location<'static>,
     context: Vec<String>,
     after_cancel: bool,
+    delivered: bool,
     source: Box<dyn StdError + Send + Sync>,
 }
 
@@ -137,7 +138,16 @@ impl Error {
     fn new(source: Box<dyn StdError + Send + Sync + 'static>, type_name: &'static str) -> Self {
         let (id, kind) = classify(&*source);
         let location = Location::caller();
-        Self(Box::new(Inner { id, kind, type_name, location, context: Vec::new(), after_cancel: false, source }))
+        Self(Box::new(Inner {
+            id,
+            kind,
+            type_name,
+            location,
+            context: Vec::new(),
+            after_cancel: false,
+            delivered: false,
+            source,
+        }))
     }
 
     /// The identity of this failure, the same in every report of it.
@@ -306,6 +316,17 @@ impl Error {
     pub(crate) fn born_at(mut self, location: &'static Location<'static>) -> Self {
         self.0.location = location;
         self
+    }
+
+    /// Somebody else has been told of it: a nursery need not be.
+    #[must_use]
+    pub(crate) fn delivered(mut self) -> Self {
+        self.0.delivered = true;
+        self
+    }
+
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.0.delivered
     }
 
     /// A second report of the failure `id`: same identity, so that a group holds it once.

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 pub use registry::{HOSTS, HostEntry};
@@ -46,6 +46,46 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     /// If the loop cannot be set up.
     fn run(&self, root: Root) -> io::Result<()>;
+
+    /// Runs a future on this host, on the calling thread, without any actor. What it spawns in nurseries is polled here, its
+    /// timers are the host's, and its parallel children run on the host's other threads, if it has any.
+    ///
+    /// # Errors
+    /// If the loop cannot be set up.
+    ///
+    /// ```
+    /// use pleach::host::{Host, Smol};
+    /// use pleach::task::nursery;
+    ///
+    /// let host = Smol::one_thread(); // or another one
+    /// let sum = host.block_on(nursery(async |n| Ok(n.spawn(async { Ok(40) })?.join().await? + 2)));
+    /// assert_eq!(sum.unwrap().unwrap(), 42);
+    /// ```
+    fn block_on<T, F>(&self, future: F) -> io::Result<T>
+    where
+        Self: Sized,
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        block_on(self, future)
+    }
+}
+
+/// [`Host::block_on`] for a host whose type is not known.
+///
+/// # Errors
+/// If the loop cannot be set up, or ended before the future did.
+pub fn block_on<T, F>(host: &dyn Host, future: F) -> io::Result<T>
+where
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let result = Arc::new(Mutex::new(None));
+    let slot = result.clone();
+    let keep = move |value: T| *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(value);
+    host.run(Box::new(move |_| Box::pin(async move { keep(future.await) })))?;
+    let value = result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    value.ok_or_else(|| io::Error::other(format!("the host `{}` ended before its root did", host.name())))
 }
 
 /// What a host serves besides polling: the actor's own sockets.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker, ready};
 
 use async_executor::{FallibleTask, Task};
 use pin_project_lite::pin_project;
@@ -39,6 +40,12 @@ impl Verdict {
 /// are one failure wherever they meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildFailed(String);
+
+impl ChildFailed {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
 
 impl fmt::Display for ChildFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +83,7 @@ impl<F, T> ChildFuture<F, T> {
 }
 
 impl<T, F: Future<Output = Result<T>>> Future for ChildFuture<F, T> {
-    type Output = Result<T, Option<Box<Verdict>>>;
+    type Output = Outcome<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -88,6 +95,9 @@ impl<T, F: Future<Output = Result<T>>> Future for ChildFuture<F, T> {
     }
 }
 
+/// What a child gives its joiner.
+pub(crate) type Outcome<T> = Result<T, Option<Box<Verdict>>>;
+
 /// The handle of a child.
 ///
 /// Dropping it neither cancels nor detaches: the child belongs to its nursery, which waits for it.
@@ -97,8 +107,13 @@ pub struct Child<T> {
 }
 
 impl<T> Child<T> {
-    pub(crate) fn new(task: Task<Result<T, Option<Box<Verdict>>>>, nursery: ScopeId) -> Self {
-        Self { handle: Handle(Some(task.fallible())), nursery }
+    pub(crate) fn new(task: Task<Outcome<T>>, nursery: ScopeId) -> Self {
+        Self { handle: Handle::Here(Some(task.fallible())), nursery }
+    }
+
+    /// One that another thread polls.
+    pub(crate) fn parallel(slot: Arc<Slot<T>>, nursery: ScopeId) -> Self {
+        Self { handle: Handle::There(slot), nursery }
     }
 
     /// Waits for the child and takes its value.
@@ -161,19 +176,61 @@ impl<T> fmt::Debug for Child<T> {
 }
 
 /// A task that is left alone when its handle is dropped.
-struct Handle<T>(Option<FallibleTask<Result<T, Option<Box<Verdict>>>>>);
+enum Handle<T> {
+    Here(Option<FallibleTask<Outcome<T>>>),
+    There(Arc<Slot<T>>),
+}
+
+/// The outcome of a child on another thread.
+pub(crate) struct Slot<T>(Mutex<SlotState<T>>);
+
+pub(crate) struct SlotState<T> {
+    pub(crate) outcome: Option<Outcome<T>>,
+    pub(crate) ended: bool,
+    pub(crate) waker: Option<Waker>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Mutex::new(SlotState { outcome: None, ended: false, waker: None }))
+    }
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState<T>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<Option<Outcome<T>>> {
+        let mut state = self.lock();
+        if state.ended {
+            return Poll::Ready(state.outcome.take());
+        }
+        let old = state.waker.replace(cx.waker().clone());
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl<T> Unpin for Handle<T> {}
 
 impl<T> Future for Handle<T> {
-    type Output = Option<Result<T, Option<Box<Verdict>>>>;
+    type Output = Option<Outcome<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(self.0.as_mut().expect("only its drop takes it")).poll(cx)
+        match &mut *self {
+            Self::Here(task) => Pin::new(task.as_mut().expect("only its drop takes it")).poll(cx),
+            Self::There(slot) => slot.poll(cx),
+        }
     }
 }
 
 impl<T> Drop for Handle<T> {
     fn drop(&mut self) {
-        if let Some(task) = self.0.take() {
+        if let Self::Here(task) = self
+            && let Some(task) = task.take()
+        {
             task.detach();
         }
     }

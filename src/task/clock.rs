@@ -45,7 +45,7 @@ thread_local! {
     static AMBIENT: RefCell<Option<Arc<dyn Clock>>> = const { RefCell::new(None) };
 }
 
-fn ambient() -> Option<Arc<dyn Clock>> {
+pub(crate) fn ambient() -> Option<Arc<dyn Clock>> {
     AMBIENT.try_with(|ambient| ambient.borrow().clone()).ok().flatten()
 }
 

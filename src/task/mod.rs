@@ -37,6 +37,7 @@ mod child;
 pub mod clock;
 mod defer;
 mod ending;
+pub mod guest;
 mod limit;
 mod link;
 mod nursery;
@@ -59,8 +60,11 @@ pub use cancel::CancelScope;
 pub use child::{Child, ChildFailed, Joining};
 pub(crate) use defer::entrust_or;
 pub use defer::{defer, entrust};
+pub use guest::{start_guest_run, start_guest_run_with};
 pub use limit::{current_effective_deadline, fail_after, fail_at, move_on_after, move_on_at, shield};
-pub use nursery::{Nursery, nursery};
+pub use nursery::{
+    LocalNursery, Named, NeverStarted, Nursery, Parallel, TaskStatus, enter_parallel, local_nursery, nursery,
+};
 pub use snapshot::{ScopeKind, ScopeNode, TaskNode, TaskState, snapshot};
 pub use time::{sleep, sleep_until};
 pub use wait::{Cancellable, Wait, WaitsFor, cancellable, checkpoint};

@@ -109,6 +109,9 @@ impl Scope {
     /// A child has ended without a value: what its joiner is told.
     #[cold]
     pub(crate) fn child_fell(&self, error: Error) -> Option<Box<Verdict>> {
+        if error.is_delivered() {
+            return Some(Box::new(Verdict::failed(&error)));
+        }
         let nursery = self.lock().parent()?;
         nursery.fell(error, Some(self)).map(Box::new)
     }

@@ -3,14 +3,15 @@
 use std::future::Future;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use pleach::Result;
 use pleach::host::{HOSTS, Host, HostEntry, Reactor, Root};
+use pleach::task::{Parallel, enter_parallel};
 use pleach::transport::Transport;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, Handle, LocalOptions};
+use tokio::task::{JoinError, LocalSet, spawn_local};
 
 use super::here::Infected;
 use super::socket::Socket;
@@ -31,8 +32,7 @@ impl Tokio {
     /// Under [`pleach::actor::run`] it also hosts a root. An actor that is not infected refuses links with [`NotInfected`](super::NotInfected).
     ///
     /// ```no_run
-    /// use pleach::Result;
-    /// use pleach_bridge::Tokio;
+    ///     /// use pleach_bridge::Tokio;
     ///
     /// fn main() -> Result<()> {
     ///     pleach::actor::enter(|| {});
@@ -50,7 +50,7 @@ impl Tokio {
     ///
     /// # Errors
     /// [`NotInfected`](super::NotInfected) anywhere else, with the line to add. It never blocks.
-    pub fn here() -> Result<Here> {
+    pub fn here() -> pleach::Result<Here> {
         Here::new()
     }
 
@@ -63,12 +63,76 @@ impl Tokio {
     /// As [`Tokio::thread`], with a multi-threaded runtime of this many workers: what foreign code spawns with
     /// `tokio::spawn` runs on them, what is linked or run by name runs on the scope's own thread beside them.
     ///
+    /// It is a host as well: `.host(Tokio::threads(4))`, with the tree's side on the actor's thread and its
+    /// [parallel children](pleach::task::Nursery::spawn_parallel) on the workers.
+    ///
     /// # Panics
     /// If `workers` is 0.
     pub fn threads(workers: usize) -> Thread {
         assert!(workers > 0, "a multi-threaded runtime needs a worker");
         Thread::new(workers)
     }
+}
+
+/// The name of the host whose actors are infected with a multi-threaded runtime.
+const THREADS: &str = "pleach-bridge/tokio-threads";
+
+#[linkme::distributed_slice(HOSTS)]
+static MULTI_THREAD: HostEntry = HostEntry {
+    name: THREADS,
+    make: |config| {
+        let workers = u32::from_le_bytes(config.try_into().ok()?);
+        (workers > 0).then(|| Box::new(Tokio::threads(workers as usize)) as Box<dyn Host>)
+    },
+};
+
+/// As a host, with workers: a multi-threaded runtime. The tree's side is polled on the actor's own thread, as are linked tasks;
+/// parallel children and what foreign code spawns with `tokio::spawn` run on the workers. Without workers it is what
+/// [`Tokio::current_thread`] is.
+impl Host for Thread {
+    fn name(&self) -> &'static str {
+        if self.workers() == 0 { NAME } else { THREADS }
+    }
+
+    fn config(&self) -> Vec<u8> {
+        u32::try_from(self.workers()).unwrap_or(u32::MAX).to_le_bytes().into()
+    }
+
+    fn run(&self, root: Root) -> io::Result<()> {
+        if self.workers() == 0 {
+            return Tokio::current_thread().run(root);
+        }
+        let runtime = Builder::new_multi_thread().worker_threads(self.workers()).enable_all().build()?;
+        let workers: Arc<dyn Parallel> = Arc::new(Workers(runtime.handle().clone()));
+        let _infected = Infected::new();
+        let _entered = enter_parallel(&workers);
+        let local = LocalSet::new();
+        let ended = local.block_on(&runtime, async move { spawn_local(root(Arc::new(TokioReactor))).await });
+        {
+            let _context = runtime.enter();
+            drop(local);
+        }
+        runtime.shutdown_background();
+        finish(ended)
+    }
+}
+
+/// The workers of a multi-threaded runtime.
+struct Workers(Handle);
+
+impl Parallel for Workers {
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        // Whoever gave the task knows when it has ended.
+        drop(self.0.spawn(task));
+    }
+}
+
+/// A panic of the root is one of whoever runs it.
+fn finish(ended: Result<(), JoinError>) -> io::Result<()> {
+    ended.map_err(|error| match error.try_into_panic() {
+        Ok(payload) => std::panic::resume_unwind(payload),
+        Err(error) => io::Error::other(error),
+    })
 }
 
 #[linkme::distributed_slice(HOSTS)]
@@ -83,13 +147,10 @@ impl Host for Tokio {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let _infected = Infected::new();
         // As a task, not as the root of `block_on`: a self-woken root costs an `epoll_wait` per turn.
-        let ended = runtime.block_on(async move { tokio::task::spawn_local(root(Arc::new(TokioReactor))).await });
+        let ended = runtime.block_on(async move { spawn_local(root(Arc::new(TokioReactor))).await });
         // Drops what legacy code has left behind, and does not wait for threads it blocks: the process ends.
         runtime.shutdown_background();
-        ended.map_err(|error| match error.try_into_panic() {
-            Ok(payload) => std::panic::resume_unwind(payload),
-            Err(error) => io::Error::other(error),
-        })
+        finish(ended)
     }
 }
 

@@ -55,6 +55,10 @@ impl Thread {
         Self { workers, deadline: DEADLINE, drop_wait: DROP_WAIT, strict: false, on_leak: OnLeak::Error }
     }
 
+    pub(super) fn workers(&self) -> usize {
+        self.workers
+    }
+
     /// How long foreign code may take to be gone once its scope is over; 1 s by default. Processes have half of it to
     /// end after SIGTERM; then comes SIGKILL.
     pub fn deadline(mut self, limit: Duration) -> Self {

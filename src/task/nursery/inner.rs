@@ -1,0 +1,270 @@
+//! The future of a nursery: its body, and its children until the last of them has ended.
+
+use std::future::{Future, poll_fn};
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use async_executor::{Executor, LocalExecutor};
+
+use super::parallel::Crew;
+use crate::error::{Closed, Reason};
+use crate::task::body::Body;
+use crate::task::link::{Grace, Link};
+use crate::task::panics;
+use crate::task::roster::Watch;
+use crate::task::scope::{Kind, Scope};
+use crate::task::strand::{self, Place, is_wholly_spent};
+use crate::task::wait::{Waits, WaitsFor};
+use crate::{Error, Result};
+
+/// How many children are polled per poll of the nursery, before its host gets a turn.
+const TURN: usize = 64;
+
+/// Nobody has been spawned yet.
+const EMPTY: u8 = 0;
+/// There are children, or there were.
+const PARENT: u8 = 1;
+/// There are none, and it is too late for any.
+const BARREN: u8 = 2;
+
+/// What a nursery and its handles share. Only the future of the nursery keeps it.
+pub(super) struct Inner<X> {
+    pub(super) scope: Arc<Scope>,
+    phase: AtomicU8,
+    /// Made with the first child.
+    children: OnceLock<Children<X>>,
+    first_child: Watch,
+    /// Children that other threads poll.
+    pub(super) crew: Crew,
+}
+
+pub(super) struct Children<X> {
+    pub(super) scope: Arc<Scope>,
+    pub(super) executor: X,
+}
+
+/// What polls the children of a nursery.
+pub(super) trait Polls {
+    fn new() -> Self;
+    /// Polls one that can go on, when there is one.
+    fn tick(&self) -> impl Future<Output = ()>;
+}
+
+impl Polls for Executor<'_> {
+    fn new() -> Self {
+        Executor::new()
+    }
+
+    fn tick(&self) -> impl Future<Output = ()> {
+        Executor::tick(self)
+    }
+}
+
+impl Polls for LocalExecutor<'_> {
+    fn new() -> Self {
+        LocalExecutor::new()
+    }
+
+    fn tick(&self) -> impl Future<Output = ()> {
+        LocalExecutor::tick(self)
+    }
+}
+
+impl<X: Polls> Inner<X> {
+    fn new(scope: Arc<Scope>) -> Self {
+        Self {
+            scope,
+            phase: AtomicU8::new(EMPTY),
+            children: OnceLock::new(),
+            first_child: Watch::default(),
+            crew: Crew::default(),
+        }
+    }
+
+    /// Where children are, which the nursery looks at from now on.
+    pub(super) fn children(&self) -> Result<&Children<X>, Closed> {
+        match self.children.get() {
+            Some(children) => Ok(children),
+            None => self.begin(),
+        }
+    }
+
+    #[cold]
+    fn begin(&self) -> Result<&Children<X>, Closed> {
+        if self.become_(PARENT) == BARREN {
+            return Err(Closed);
+        }
+        let make = || Children { scope: Scope::of_children(&self.scope), executor: X::new() };
+        let children = self.children.get_or_init(make);
+        self.first_child.wake();
+        Ok(children)
+    }
+
+    /// Leaves the phase in which there are no children, and says what it is now.
+    fn become_(&self, phase: u8) -> u8 {
+        match self.phase.compare_exchange(EMPTY, phase, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => phase,
+            Err(other) => other,
+        }
+    }
+
+    /// The children if there are any; otherwise the first of them will wake `cx`.
+    fn children_or_wait(&self, cx: &Context<'_>) -> Option<&Children<X>> {
+        self.children.get().or_else(|| {
+            self.first_child.wait(cx);
+            self.children.get()
+        })
+    }
+
+    /// The body has ended. Nobody is left if there are no children.
+    fn body_over(&self, error: Option<Error>) {
+        let children = if self.become_(BARREN) == PARENT { self.children().ok() } else { None };
+        if let Some(error) = error {
+            self.scope.fell(error, children.map(|children| &*children.scope));
+        }
+        if let Some(children) = children {
+            children.scope.count.leave();
+        }
+    }
+
+    /// Cancels the children, those there are and those to come.
+    pub(super) fn cancel_children(&self) {
+        if let Ok(children) = self.children() {
+            let message = "the children of the nursery were cancelled".to_owned();
+            children.scope.request(Reason::Explicit { by: String::new(), message });
+        }
+    }
+
+    /// How many children there are, with the body while that runs.
+    pub(super) fn live(&self) -> usize {
+        self.children.get().map_or(0, |children| children.scope.count.live())
+    }
+
+    /// Whether nobody is left.
+    fn is_quiet(&self) -> bool {
+        match self.children.get() {
+            Some(children) => children.scope.count.live() == 0,
+            None => self.phase.load(Ordering::SeqCst) == BARREN,
+        }
+    }
+
+    fn outcome<T>(&self, value: Option<T>) -> Result<T> {
+        let children = self.children.get().map(|children| &*children.scope);
+        debug_assert!(
+            children.is_none_or(Scope::is_quiescent) && self.scope.is_quiescent(),
+            "a strand was left behind"
+        );
+        self.scope.outcome(value, children)
+    }
+}
+
+/// Closes a nursery when its future ends or is dropped.
+struct Closing<'a, X: Polls>(&'a Inner<X>);
+
+impl<X: Polls> Drop for Closing<'_, X> {
+    fn drop(&mut self) {
+        if self.0.become_(BARREN) == PARENT
+            && let Ok(children) = self.0.children()
+        {
+            children.scope.close();
+        }
+        self.0.crew.abandon();
+    }
+}
+
+/// Polls the children. It is kept from poll to poll: a dropped `tick` loses its wake.
+async fn drive<X: Polls>(children: &Children<X>) {
+    loop {
+        for _ in 0..TURN {
+            children.executor.tick().await;
+            if children.scope.count.live() == 0 {
+                return;
+            }
+            if is_wholly_spent() {
+                break;
+            }
+        }
+        futures_lite::future::yield_now().await;
+    }
+}
+
+/// Runs `f` with a handle of a new nursery.
+pub(super) async fn open<X, T, H, F, Fut>(
+    handle: impl FnOnce(&Arc<Inner<X>>) -> H,
+    f: F,
+    opened_at: &'static Location<'static>,
+) -> Result<T>
+where
+    X: Polls,
+    F: FnOnce(H) -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let mut link = Link::new(Scope::new(Kind::Nursery));
+    let inner = Arc::new(Inner::new(link.scope().clone()));
+    let handle = handle(&inner);
+    let body = panics::catch(|| f(handle))?;
+    let value = run(&mut link, &inner, opened_at, body).await;
+    let result = inner.outcome(value);
+    link.finish(result)
+}
+
+/// Until nobody is left. Gives the value of the body, if it returned one.
+async fn run<X: Polls, T>(
+    link: &mut Link,
+    inner: &Inner<X>,
+    opened_at: &'static Location<'static>,
+    body: impl Future<Output = Result<T>>,
+) -> Option<T> {
+    let place = Place::at(link.scope(), opened_at);
+    let mut body = pin!(Some(Body::of_scope(place, body)));
+    let mut driver = pin!(None);
+    let mut grace = Grace::default();
+    let mut value = None;
+    let _closing = Closing(inner);
+    poll_fn(|cx| {
+        link.tick(cx);
+        if let Some(children) = inner.children.get() {
+            grace.tick(&children.scope, cx);
+        }
+        if let Some(result) = poll_body(body.as_mut(), cx) {
+            value = keep(inner, result);
+        }
+        if driver.is_none()
+            && let Some(children) = inner.children_or_wait(cx)
+        {
+            driver.set(Some(drive(children)));
+        }
+        if !inner.is_quiet()
+            && let Some(driver) = driver.as_mut().as_pin_mut()
+        {
+            let _ = driver.poll(cx);
+        }
+        inner.crew.watch(cx);
+        if inner.is_quiet() {
+            return Poll::Ready(());
+        }
+        link.entitle();
+        strand::waits(Waits { what: WaitsFor::Scope, at: Some(opened_at) });
+        Poll::Pending
+    })
+    .await;
+    value
+}
+
+fn poll_body<B: Future>(mut body: Pin<&mut Option<B>>, cx: &mut Context<'_>) -> Option<B::Output> {
+    let Poll::Ready(result) = body.as_mut().as_pin_mut()?.poll(cx) else { return None };
+    body.set(None);
+    Some(result)
+}
+
+fn keep<X: Polls, T>(inner: &Inner<X>, result: Result<T>) -> Option<T> {
+    let (value, error) = match result {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(error)),
+    };
+    inner.body_over(error);
+    value
+}
