@@ -32,7 +32,8 @@ impl Tokio {
     /// Under [`pleach::actor::run`] it also hosts a root. An actor that is not infected refuses links with [`NotInfected`](super::NotInfected).
     ///
     /// ```no_run
-    ///     /// use pleach_bridge::Tokio;
+    /// use pleach::Result;
+    /// use pleach_bridge::Tokio;
     ///
     /// fn main() -> Result<()> {
     ///     pleach::actor::enter(|| {});
