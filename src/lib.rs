@@ -38,6 +38,7 @@
 #![deny(unsafe_code)]
 
 pub mod error;
+mod shim;
 mod waiting;
 pub mod task;
 pub mod codec;

@@ -8,12 +8,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("sys", &[]),
     ("waiting", &[]),
-    ("task", &["error"]),
+    ("shim", &[]),
+    ("task", &["error", "shim"]),
     ("codec", &["error"]),
     ("proto", &["error"]),
     ("transport", &["error"]),
     // Links and contexts have the same phases: those of the protocol.
-    ("dialog", &["error", "waiting", "task", "proto"]),
+    ("dialog", &["error", "shim", "waiting", "task", "proto"]),
     ("host", &["error", "task", "transport"]),
     ("actor", &["error", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),
 ];

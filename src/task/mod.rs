@@ -44,14 +44,14 @@ mod nursery;
 pub mod oneshot;
 mod outcome;
 mod panics;
-mod ring;
 mod roster;
 mod scope;
-mod send_error;
 mod snapshot;
 mod strand;
+pub mod sync;
 pub mod time;
 mod wait;
+mod waiters;
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 pub use super::channel::SendError;
 use super::wait::{Wait, WaitsFor};
 use crate::Result;
+use crate::shim::{Mutex, MutexGuard};
 
 /// A channel for one value.
 ///

@@ -38,6 +38,8 @@ pub enum WaitsFor {
     Start,
     /// A permit or a lock.
     Permit,
+    /// Something that happens once.
+    Event,
     /// The other end of a dialog.
     Dialog,
     /// Something of another library, see [`cancellable`].
@@ -49,7 +51,7 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Value,
         Self::Room,
         Self::Time,
@@ -57,6 +59,7 @@ impl WaitsFor {
         Self::Scope,
         Self::Start,
         Self::Permit,
+        Self::Event,
         Self::Dialog,
         Self::Foreign,
         Self::Turn,
@@ -79,6 +82,7 @@ impl fmt::Display for WaitsFor {
             Self::Scope => "a scope of its own",
             Self::Start => "a start",
             Self::Permit => "a permit",
+            Self::Event => "an event",
             Self::Dialog => "the other end of a dialog",
             Self::Foreign => "something foreign",
             Self::Turn => "its turn",
@@ -254,6 +258,7 @@ impl Wait {
         }
     }
 
+    #[cold]
     fn leave(&mut self) {
         if let Some((strand, key)) = self.registered.take() {
             strand.unregister(key);
@@ -268,8 +273,9 @@ impl fmt::Debug for Wait {
 }
 
 impl Drop for Wait {
+    #[inline]
     fn drop(&mut self) {
-        self.leave();
+        self.done();
     }
 }
 

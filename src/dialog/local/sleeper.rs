@@ -1,9 +1,10 @@
 //! Somebody who sleeps until somebody else has news.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::task::Waker;
+
+use crate::shim::atomic::{AtomicBool, Ordering};
+use crate::shim::{Mutex, MutexGuard};
 
 /// The place of one sleeper. Whoever has news makes them visible, then calls [`wake`](Self::wake); the sleeper calls
 /// [`sleep`](Self::sleep), then looks for news once more.
@@ -13,14 +14,14 @@ use std::task::Waker;
 ///
 /// Who is asleep has a waker here: both change together, under its lock, but for a wake that has begun and is on its way.
 #[derive(Default)]
-pub(super) struct Sleeper {
+pub(crate) struct Sleeper {
     asleep: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Sleeper {
     /// From now on news wake `waker`.
-    pub(super) fn sleep(&self, waker: &Waker) {
+    pub(crate) fn sleep(&self, waker: &Waker) {
         let mut slot = self.slot();
         let old = match &*slot {
             Some(known) if known.will_wake(waker) => None,
@@ -31,13 +32,13 @@ impl Sleeper {
         drop(old);
     }
 
-    pub(super) fn is_asleep(&self) -> bool {
+    pub(crate) fn is_asleep(&self) -> bool {
         self.asleep.load(Ordering::Relaxed)
     }
 
     /// There are news.
     #[inline]
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if self.asleep.swap(false, Ordering::AcqRel) {
             self.rouse();
         }
@@ -57,7 +58,7 @@ impl Sleeper {
     }
 
     /// The sleeper no longer waits, and wants to hear of nothing.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         if self.is_asleep() && self.asleep.swap(false, Ordering::AcqRel) {
             let own = self.slot().take();
             drop(own);

@@ -2,7 +2,10 @@
 
 mod cancel;
 mod channel;
+#[cfg(pleach_loom)]
+mod loom;
 mod nursery;
+mod sync;
 mod time;
 
 use std::future::{Future, pending};
