@@ -3,14 +3,15 @@
 //! A nursery has a scope, and its children, once there are any, have one inside that. The inner one counts them, and the body
 //! with them; the outer one keeps their failures.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::child::Verdict;
 use super::outcome::{self, cancelled};
 use super::scope::{Kind, Scope};
 use crate::error::{Closed, Mark, Reason};
+use crate::shim::atomic::{AtomicUsize, Ordering};
+use crate::shim::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
 /// How many are there. Nobody joins who finds none.

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU8};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -15,6 +15,8 @@ use super::clock;
 use super::panics;
 use super::scope::Scope;
 use super::wait::Waits;
+use crate::shim::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::shim::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
 pub(crate) type Detached = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -1,11 +1,11 @@
 //! How long a scope may take: its deadline, and what it has after a request (rule R6).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Scope, level};
 use crate::error::Reason;
+use crate::shim::atomic::Ordering;
 use crate::task::clock;
 
 /// How long a cancelled scope may take. A scope that was given none of its own has those of the scope around it.

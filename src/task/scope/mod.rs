@@ -4,8 +4,7 @@ mod limits;
 mod request;
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,8 @@ pub(crate) use self::limits::Deadline;
 use super::roster::{Count, Ended};
 use super::strand::Strand;
 use crate::error::{Mark, ScopeId};
+use crate::shim::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::shim::{Mutex, MutexGuard};
 
 /// How far the cancel of a scope has come. Levels only rise.
 pub(crate) mod level {

@@ -1,11 +1,11 @@
 //! How a request runs through the tree (rule R1).
 
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::{Scope, level};
 use crate::error::{Mark, Reason, ScopeId};
+use crate::shim::atomic::Ordering;
 
 impl Scope {
     /// Cancels this scope and all inside it that is not shielded. The first reason wins; later ones change nothing.

@@ -13,7 +13,8 @@ use loom::model;
 use loom::thread;
 
 use crate::task::sync::{Event, Semaphore};
-use crate::task::{channel, oneshot};
+use crate::task::time::{Clock, VirtualClock};
+use crate::task::{CancelScope, cancellable, channel, clock, oneshot};
 
 /// Polls once, with a waker that does nothing.
 fn poll_once<F: Future + Unpin>(mut future: F) -> Poll<F::Output> {
@@ -117,6 +118,22 @@ fn loom_all_hear_of_an_event() {
         let setter = thread::spawn(move || theirs.set());
         block_on(event.wait()).unwrap();
         setter.join().unwrap();
+    });
+}
+
+/// The strand that the cancel is for may be in its first poll, about to be entered into the list of those to wake.
+#[test]
+fn loom_a_cancel_from_another_thread_reaches_a_strand_in_its_first_poll() {
+    model(|| {
+        // A timer of the real clock keeps its waker for a while.
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+        let _entered = clock::enter(&clock);
+        let scope = CancelScope::new();
+        let theirs = scope.clone();
+        let canceller = thread::spawn(move || theirs.cancel("enough"));
+        let outcome = block_on(scope.run(cancellable(std::future::pending::<()>())));
+        assert!(outcome.unwrap().is_none());
+        canceller.join().unwrap();
     });
 }
 
