@@ -48,6 +48,7 @@ pub mod dialog;
 pub mod host;
 mod sys;
 pub mod actor;
+pub mod testing;
 
 pub use actor::actor_nursery;
 pub use error::{Error, Result};

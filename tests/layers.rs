@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Links and contexts have the same phases: those of the protocol.
     ("dialog", &["error", "shim", "waiting", "task", "proto"]),
     ("host", &["error", "task", "transport"]),
+    ("testing", &["error", "task"]),
     ("actor", &["error", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),
 ];
 

@@ -116,11 +116,14 @@ fn empty(effort: Effort) {
     print("scopes that are ready at once (the floor is a bare executor with one task)", &figures);
 }
 
+/// Some figures, and under which title they are asked for.
+type Group = (&'static str, fn(Effort));
+
 fn main() {
     let (pin, effort) = (Pin::from_env(), Effort::from_env());
     place_root(pin);
     print_conditions(pin, effort);
-    let groups: [(&str, fn(Effort)); 7] = [
+    let groups: [Group; 7] = [
         ("children", children),
         ("empty scopes", empty),
         ("parked", many::parked),

@@ -8,19 +8,21 @@
 use std::cell::Cell;
 
 /// Awaits of one strand in one poll.
-const OWN: u32 = 128;
+pub(crate) const OWN: u32 = 128;
 /// Awaits of a whole tree in one poll.
 const WHOLE: u32 = 1024;
 
 /// What is left on this thread.
 pub(crate) struct Budget {
+    /// What a strand gets.
+    share: Cell<u32>,
     own: Cell<u32>,
     whole: Cell<u32>,
 }
 
 impl Budget {
     pub(crate) const fn new() -> Self {
-        Self { own: Cell::new(OWN), whole: Cell::new(WHOLE) }
+        Self { share: Cell::new(OWN), own: Cell::new(OWN), whole: Cell::new(WHOLE) }
     }
 
     /// A strand that is polled for its own sake begins; gives what the strand around has left.
@@ -29,7 +31,13 @@ impl Budget {
         if outermost {
             self.whole.set(WHOLE);
         }
-        self.own.replace(OWN)
+        self.own.replace(self.share.get())
+    }
+
+    /// What strands get from now on, instead of the usual.
+    pub(crate) fn set_share(&self, share: u32) {
+        self.share.set(share);
+        self.own.set(share);
     }
 
     /// It has ended, and the strand around goes on with what it had.
@@ -54,7 +62,7 @@ impl Budget {
     /// It was in vain: waiting takes nobody's turn.
     #[inline]
     pub(crate) fn give_back(&self) {
-        self.own.set((self.own.get() + 1).min(OWN));
+        self.own.set((self.own.get() + 1).min(self.share.get()));
         self.whole.set((self.whole.get() + 1).min(WHOLE));
     }
 

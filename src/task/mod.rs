@@ -32,6 +32,7 @@
 mod body;
 mod budget;
 mod cancel;
+pub(crate) mod census;
 pub mod channel;
 mod child;
 pub mod clock;
@@ -43,7 +44,7 @@ mod link;
 mod nursery;
 pub mod oneshot;
 mod outcome;
-mod panics;
+pub(crate) mod panics;
 mod roster;
 mod scope;
 mod snapshot;
@@ -66,7 +67,7 @@ pub use nursery::{
     LocalNursery, Named, NeverStarted, Nursery, Parallel, TaskStatus, enter_parallel, local_nursery, nursery,
 };
 pub use snapshot::{ScopeKind, ScopeNode, TaskNode, TaskState, snapshot};
-pub use time::{sleep, sleep_until};
+pub use time::{Clock, VirtualClock, sleep, sleep_until};
 pub use wait::{Cancellable, Wait, WaitsFor, cancellable, checkpoint};
 
 pub(crate) use outcome::{gather, sift, stray};

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::budget::Budget;
+use super::census;
 use super::clock;
 use super::panics;
 use super::scope::Scope;
@@ -147,6 +148,7 @@ pub(crate) struct Tail {
 
 impl Strand {
     fn new(scope: Arc<Scope>, location: &'static Location<'static>) -> Self {
+        census::strands(1);
         Self {
             scope,
             location,
@@ -358,6 +360,12 @@ impl Strand {
     }
 }
 
+impl Drop for Strand {
+    fn drop(&mut self) {
+        census::strands(-1);
+    }
+}
+
 /// What runs on a thread.
 struct Running {
     strand: RefCell<Option<Place>>,
@@ -430,6 +438,11 @@ pub(crate) fn waits(waits: Waits) {
 #[inline]
 pub(crate) fn last_waits() -> Option<Waits> {
     RUNNING.try_with(|running| running.waits.get()).ok().flatten()
+}
+
+/// What strands of this thread may do from now on before others have their turn.
+pub(crate) fn set_share(share: u32) {
+    let _ = RUNNING.try_with(|running| running.budget.set_share(share));
 }
 
 /// Whether the tree that is polled on this thread has done so much that its host must have a turn.

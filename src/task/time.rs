@@ -1,9 +1,10 @@
 //! Time for tasks: sleeping, and the clocks behind it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
@@ -61,12 +62,28 @@ struct Schedule {
     now: Instant,
     next: u64,
     timers: BTreeMap<(Instant, u64), Waker>,
+    /// Those who wait until nobody has anything to do.
+    idle: Vec<(Arc<AtomicBool>, Waker)>,
+}
+
+thread_local! {
+    /// The clock that runs something on this thread.
+    static CURRENT: RefCell<Option<VirtualClock>> = const { RefCell::new(None) };
+}
+
+/// Takes the clock from its thread again.
+struct Current(Option<VirtualClock>);
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
 }
 
 impl VirtualClock {
     /// A clock that starts now.
     pub fn new() -> Self {
-        let schedule = Schedule { now: Instant::now(), next: 0, timers: BTreeMap::new() };
+        let schedule = Schedule { now: Instant::now(), next: 0, timers: BTreeMap::new(), idle: Vec::new() };
         Self { shared: Arc::new(Mutex::new(schedule)) }
     }
 
@@ -92,38 +109,91 @@ impl VirtualClock {
     /// # Panics
     /// As `block_on`.
     pub fn run<F: Future>(&self, future: F) -> F::Output {
-        let clock: Arc<dyn Clock> = Arc::new(self.clone());
-        let _entered = clock::enter(&clock);
-        let flag = Arc::new(Flag(AtomicBool::new(true)));
-        let waker = Waker::from(flag.clone());
-        let mut cx = Context::from_waker(&waker);
-        let mut future = pin!(future);
+        let (mut steps, mut future) = (self.steps(), pin!(future));
         loop {
-            if flag.0.swap(false, Ordering::SeqCst) {
-                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                    return output;
-                }
-            } else {
-                assert!(
-                    self.jump(),
+            match steps.next(future.as_mut()) {
+                Step::Ready(output) => return output,
+                Step::Pending => {}
+                Step::Stuck => panic!(
                     "deadlock on virtual time: every task waits, and no timer is set that could wake one. Look for a \
                      receiver without a sender, or for something that another thread would have to do"
-                );
+                ),
             }
         }
     }
 
+    /// To poll a future on this clock, one poll after the other.
+    pub(crate) fn steps(&self) -> Steps {
+        let clock: Arc<dyn Clock> = Arc::new(self.clone());
+        Steps {
+            clock: self.clone(),
+            flag: Arc::new(Flag(AtomicBool::new(true))),
+            _entered: clock::enter(&clock),
+            _current: Current(CURRENT.replace(Some(self.clone()))),
+        }
+    }
+
+    /// Wakes those who wait until nobody has anything to do; false if there are none.
+    fn wake_idle(&self) -> bool {
+        let idle = std::mem::take(&mut self.lock().idle);
+        let any = !idle.is_empty();
+        for (blocked, waker) in idle {
+            blocked.store(true, Ordering::SeqCst);
+            waker.wake();
+        }
+        any
+    }
+
+    /// Ready when nobody has had anything to do since the first poll, as far as timers let them.
+    pub(crate) fn all_blocked(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (clock, blocked) = (self.clone(), Arc::new(AtomicBool::new(false)));
+        poll_fn(move |cx| {
+            if blocked.load(Ordering::SeqCst) {
+                return Poll::Ready(());
+            }
+            clock.lock().idle.push((blocked.clone(), cx.waker().clone()));
+            Poll::Pending
+        })
+    }
+
+    /// The virtual clock of this thread, while one runs.
+    pub(crate) fn current() -> Option<Self> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    /// Moves the time on, by hand: timers that expire until then wake whoever waits for them.
+    ///
+    /// ```
+    /// use pleach::task::{Clock, VirtualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = VirtualClock::new();
+    /// let before = clock.now();
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(clock.now() - before, Duration::from_secs(1));
+    /// ```
+    pub fn advance(&self, by: Duration) {
+        let to = self.now() + by;
+        self.wake_due(to);
+    }
+
     /// Goes to the next timer and wakes all that expire then; false if there is none.
     fn jump(&self) -> bool {
+        let next = self.lock().timers.keys().next().map(|(at, _)| *at);
+        if let Some(at) = next {
+            self.wake_due(at);
+        }
+        next.is_some()
+    }
+
+    fn wake_due(&self, to: Instant) {
         let due = {
             let mut schedule = self.lock();
-            let Some((&(at, _), _)) = schedule.timers.first_key_value() else { return false };
-            schedule.now = schedule.now.max(at);
-            let later = schedule.timers.split_off(&(at, u64::MAX));
+            schedule.now = schedule.now.max(to);
+            let later = schedule.timers.split_off(&(to, u64::MAX));
             std::mem::replace(&mut schedule.timers, later)
         };
         due.into_values().for_each(Waker::wake);
-        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Schedule> {
@@ -153,6 +223,39 @@ impl Clock for VirtualClock {
         let mut schedule = self.lock();
         schedule.next += 1;
         Box::new(VirtualTimer { clock: self.clone(), key: (at, schedule.next) })
+    }
+}
+
+/// What a poll came to.
+pub(crate) enum Step<T> {
+    Ready(T),
+    Pending,
+    /// Nobody has anything to do, and no timer is set.
+    Stuck,
+}
+
+/// Polls on a virtual clock; see [`VirtualClock::steps`].
+pub(crate) struct Steps {
+    clock: VirtualClock,
+    flag: Arc<Flag>,
+    // The clock leaves its thread in the reverse order.
+    _current: Current,
+    _entered: clock::Entered,
+}
+
+impl Steps {
+    /// Polls once, as soon as there is something to do.
+    pub(crate) fn next<F: Future>(&mut self, future: Pin<&mut F>) -> Step<F::Output> {
+        while !self.flag.0.swap(false, Ordering::SeqCst) {
+            if !self.clock.wake_idle() && !self.clock.jump() {
+                return Step::Stuck;
+            }
+        }
+        let waker = Waker::from(self.flag.clone());
+        match future.poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => Step::Ready(output),
+            Poll::Pending => Step::Pending,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use super::census;
 use super::clock::{self, Alarm};
 use super::outcome::cancelled;
 use super::strand::{self, Strand, with_current};
@@ -193,6 +194,10 @@ impl Wait {
     fn hold_up(&mut self, special: Special, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match requested_strand() {
             Some(strand) => self.deliver(&strand, cx),
+            None if special == Special::Spent && census::spring() => match requested_strand() {
+                Some(strand) => self.deliver(&strand, cx),
+                None => Poll::Ready(Ok(())),
+            },
             None if special == Special::Spent => {
                 cx.waker().wake_by_ref();
                 Poll::Pending

@@ -24,8 +24,6 @@ pub use self::opener::LocalOpener;
 use self::queue::{Reader, Writer, queue};
 use self::report::Ended;
 pub use self::report::Report;
-#[cfg(all(test, pleach_loom))]
-pub(crate) use self::sleeper::Sleeper;
 use super::{Far, FarFailed, FarReturned, NearGone};
 use crate::Error;
 use crate::error::{Cancelled, Closed, Kind, Mark, Misuse};

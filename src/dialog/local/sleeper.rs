@@ -14,14 +14,14 @@ use crate::shim::{Mutex, MutexGuard};
 ///
 /// Who is asleep has a waker here: both change together, under its lock, but for a wake that has begun and is on its way.
 #[derive(Default)]
-pub(crate) struct Sleeper {
+pub(super) struct Sleeper {
     asleep: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Sleeper {
     /// From now on news wake `waker`.
-    pub(crate) fn sleep(&self, waker: &Waker) {
+    pub(super) fn sleep(&self, waker: &Waker) {
         let mut slot = self.slot();
         let old = match &*slot {
             Some(known) if known.will_wake(waker) => None,
@@ -32,13 +32,13 @@ impl Sleeper {
         drop(old);
     }
 
-    pub(crate) fn is_asleep(&self) -> bool {
+    pub(super) fn is_asleep(&self) -> bool {
         self.asleep.load(Ordering::Relaxed)
     }
 
     /// There are news.
     #[inline]
-    pub(crate) fn wake(&self) {
+    pub(super) fn wake(&self) {
         if self.asleep.swap(false, Ordering::AcqRel) {
             self.rouse();
         }
@@ -58,7 +58,7 @@ impl Sleeper {
     }
 
     /// The sleeper no longer waits, and wants to hear of nothing.
-    pub(crate) fn leave(&self) {
+    pub(super) fn leave(&self) {
         if self.is_asleep() && self.asleep.swap(false, Ordering::AcqRel) {
             let own = self.slot().take();
             drop(own);

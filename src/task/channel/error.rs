@@ -30,12 +30,12 @@ pub(crate) enum Why {
     Because(Arc<str>),
 }
 
-impl From<Why> for Error {
+impl Why {
     #[track_caller]
-    fn from(why: Why) -> Self {
-        match why {
-            Why::Closed => Closed.into(),
-            Why::Because(reason) => ClosedBecause { reason }.into(),
+    pub(super) fn error(self) -> Error {
+        match self {
+            Self::Closed => Closed.into(),
+            Self::Because(reason) => ClosedBecause { reason }.into(),
         }
     }
 }
@@ -85,7 +85,7 @@ impl<T> From<SendError<T>> for Error {
     #[track_caller]
     fn from(refused: SendError<T>) -> Self {
         match refused.refusal {
-            Refusal::Closed(why) => why.into(),
+            Refusal::Closed(why) => why.error(),
             Refusal::Cancelled(cancelled) => cancelled,
         }
     }

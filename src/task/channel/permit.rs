@@ -10,6 +10,7 @@ use super::ring::Shared;
 use super::send::{enqueue, leave, why};
 use super::{SendError, TrySendError};
 use crate::Result;
+use crate::task::census;
 use crate::task::waiters::Ticket;
 use crate::task::{Wait, WaitsFor};
 
@@ -22,6 +23,7 @@ pub struct Place<'a, T> {
 impl<'a, T> Place<'a, T> {
     /// One that was reserved.
     pub(super) fn new(shared: &'a Shared<T>) -> Self {
+        census::leases(1);
         Self { shared: Some(shared) }
     }
 
@@ -40,6 +42,7 @@ impl<'a, T> Place<'a, T> {
 
 impl<T> Drop for Place<'_, T> {
     fn drop(&mut self) {
+        census::leases(-1);
         if let Some(shared) = self.shared.take() {
             shared.settle(None);
         }
@@ -83,7 +86,7 @@ impl<'a, T> Future for Reserving<'a, T> {
                     leave(this.shared, &mut this.ticket);
                     return Poll::Ready(Ok(Place::new(this.shared)));
                 }
-                Err(TrySendError::Closed(())) => return Poll::Ready(Err(why(this.shared).into())),
+                Err(TrySendError::Closed(())) => return Poll::Ready(Err(why(this.shared).error())),
                 Err(TrySendError::Full(())) => {}
             }
             if enqueue(this.shared, &mut this.ticket, cx) {

@@ -124,7 +124,7 @@ pub(super) fn attempt<T>(shared: &Shared<T>, ticket: &mut Ticket, cx: &Context<'
         Some(why) => {
             let why = why.clone();
             drop(state);
-            return Poll::Ready(Err(why.into()));
+            return Poll::Ready(Err(why.error()));
         }
     }
     let old = state.receivers.wait(ticket, cx);

@@ -97,7 +97,7 @@ impl<T> Sink<T> for IntoSink<T> {
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = &mut *self;
-        let Some(sender) = &this.sender else { return Poll::Ready(Err(Why::Closed.into())) };
+        let Some(sender) = &this.sender else { return Poll::Ready(Err(Why::Closed.error())) };
         if this.ready {
             return Poll::Ready(Ok(()));
         }
@@ -113,7 +113,7 @@ impl<T> Sink<T> for IntoSink<T> {
                     this.ready = true;
                     return Poll::Ready(Ok(()));
                 }
-                Err(TrySendError::Closed(())) => return Poll::Ready(Err(send::why(&sender.shared).into())),
+                Err(TrySendError::Closed(())) => return Poll::Ready(Err(send::why(&sender.shared).error())),
                 Err(TrySendError::Full(())) => {}
             }
             if send::enqueue(&sender.shared, &mut this.ticket, cx) {
@@ -125,13 +125,13 @@ impl<T> Sink<T> for IntoSink<T> {
 
     fn start_send(mut self: Pin<&mut Self>, item: T) -> Result<()> {
         let this = &mut *self;
-        let Some(sender) = &this.sender else { return Err(Why::Closed.into()) };
+        let Some(sender) = &this.sender else { return Err(Why::Closed.error()) };
         if !std::mem::take(&mut this.ready) {
-            return sender.try_send(item).map_err(|_| Why::Because("start_send before poll_ready".into()).into());
+            return sender.try_send(item).map_err(|_| Why::Because("start_send before poll_ready".into()).error());
         }
         match sender.shared.settle(Some(item)) {
             None => Ok(()),
-            Some(_) => Err(send::why(&sender.shared).into()),
+            Some(_) => Err(send::why(&sender.shared).error()),
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 pub(crate) use self::limits::Deadline;
+use super::census;
 use super::roster::{Count, Ended};
 use super::strand::Strand;
 use crate::error::{Mark, ScopeId};
@@ -91,6 +92,7 @@ impl Scope {
     }
 
     fn with(kind: Kind, deadline: Option<Deadline>) -> Arc<Self> {
+        census::scopes(1);
         let state = State {
             parent: None,
             home: None,
@@ -245,6 +247,12 @@ impl Scope {
     pub(crate) fn remove_await(&self, key: usize) {
         let waker = self.lock().awaits.try_remove(key);
         drop(waker);
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        census::scopes(-1);
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker, ready};
 use crate::Result;
 use crate::error::Closed;
 use crate::shim::{Mutex, MutexGuard};
+use crate::task::census;
 use crate::task::waiters::{Ticket, Waiters, wake};
 use crate::task::{Wait, WaitsFor};
 
@@ -102,7 +103,7 @@ impl Semaphore {
     /// Takes a permit if there is one now. Nothing cancels it.
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         let mut state = self.lock();
-        (!state.closed && state.take(1)).then(|| Permit { semaphore: self, count: 1 })
+        (!state.closed && state.take(1)).then(|| Permit::new(self, 1))
     }
 
     /// [`try_acquire`](Self::try_acquire) with a permit that keeps the semaphore alive.
@@ -110,7 +111,7 @@ impl Semaphore {
         let mut state = self.lock();
         let taken = !state.closed && state.take(1);
         drop(state);
-        taken.then(|| OwnedPermit { semaphore: self.clone() })
+        taken.then(|| OwnedPermit::new(self.clone()))
     }
 
     /// Permits that nobody has.
@@ -190,7 +191,12 @@ pub struct Permit<'a> {
     count: usize,
 }
 
-impl Permit<'_> {
+impl<'a> Permit<'a> {
+    fn new(semaphore: &'a Semaphore, count: usize) -> Self {
+        census::leases(1);
+        Self { semaphore, count }
+    }
+
     /// Keeps the permits for ever: the semaphore has so many fewer.
     pub fn forget(mut self) {
         self.count = 0;
@@ -199,6 +205,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
+        census::leases(-1);
         if self.count > 0 {
             self.semaphore.release(self.count);
         }
@@ -212,8 +219,16 @@ pub struct OwnedPermit {
     semaphore: Arc<Semaphore>,
 }
 
+impl OwnedPermit {
+    fn new(semaphore: Arc<Semaphore>) -> Self {
+        census::leases(1);
+        Self { semaphore }
+    }
+}
+
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
+        census::leases(-1);
         self.semaphore.release(1);
     }
 }
@@ -233,7 +248,7 @@ impl<'a> Future for Acquiring<'a> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         ready!(poll_permit(this.semaphore, this.count, &mut this.ticket, &mut this.wait, cx))?;
-        Poll::Ready(Ok(Permit { semaphore: this.semaphore, count: this.count }))
+        Poll::Ready(Ok(Permit::new(this.semaphore, this.count)))
     }
 }
 
@@ -257,7 +272,7 @@ impl Future for AcquiringOwned {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         ready!(poll_permit(&this.semaphore, 1, &mut this.ticket, &mut this.wait, cx))?;
-        Poll::Ready(Ok(OwnedPermit { semaphore: this.semaphore.clone() }))
+        Poll::Ready(Ok(OwnedPermit::new(this.semaphore.clone())))
     }
 }
 

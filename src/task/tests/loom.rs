@@ -5,7 +5,6 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use loom::future::block_on;
@@ -134,29 +133,5 @@ fn loom_a_cancel_from_another_thread_reaches_a_strand_in_its_first_poll() {
         let outcome = block_on(scope.run(cancellable(std::future::pending::<()>())));
         assert!(outcome.unwrap().is_none());
         canceller.join().unwrap();
-    });
-}
-
-/// The sleeper of a link: news that are made known before the wake are seen, or the sleeper is woken.
-#[test]
-fn loom_a_sleeper_misses_no_news() {
-    use crate::dialog::local::Sleeper;
-    model(|| {
-        let (sleeper, news) = (Arc::new(Sleeper::default()), Arc::new(loom::sync::atomic::AtomicBool::new(false)));
-        let (theirs, tell) = (sleeper.clone(), news.clone());
-        let teller = thread::spawn(move || {
-            tell.store(true, Ordering::SeqCst);
-            theirs.wake();
-        });
-        let polls = AtomicUsize::new(0);
-        block_on(std::future::poll_fn(|cx| {
-            assert!(polls.fetch_add(1, Ordering::Relaxed) < 10, "it spins");
-            if news.load(Ordering::SeqCst) {
-                return Poll::Ready(());
-            }
-            sleeper.sleep(cx.waker());
-            if news.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
-        }));
-        teller.join().unwrap();
     });
 }

@@ -1,6 +1,8 @@
 //! Tests of the carrier without any I/O.
 
 mod ends;
+#[cfg(pleach_loom)]
+mod loom;
 mod queue;
 
 use std::sync::Arc;
