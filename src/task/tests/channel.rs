@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::Error;
 use crate::error::Closed;
-use crate::task::channel::{SendError, TrySendError, bounded};
+use crate::task::channel::{ClosedBecause, SendError, TrySendError, bounded};
 use crate::task::{clock, nursery, oneshot, sleep};
 use futures_lite::future::poll_once;
+use futures_util::SinkExt;
 
 #[test]
 fn l23_bounded_and_waits_when_full() {
@@ -276,4 +277,153 @@ fn a_cancelled_oneshot_receive_leaves_the_value() {
     assert_eq!(virtually(scope.run(async { receiver.recv().await })).unwrap(), None);
     assert_eq!(receiver.try_recv(), Some(7));
     assert!(clock::now() >= before);
+}
+
+#[test]
+fn each_value_goes_to_one_of_many_receivers() {
+    let taken = virtually(nursery(async |n| {
+        let (sender, receiver) = bounded(3);
+        let takers = (0..4)
+            .map(|_| {
+                let mut receiver = receiver.clone();
+                n.spawn(async move {
+                    let mut taken = Vec::new();
+                    while let Some(number) = receiver.recv().await? {
+                        taken.push(number);
+                        settle().await?;
+                    }
+                    Ok(taken)
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        drop(receiver);
+        for number in 0..100 {
+            sender.send(number).await?;
+        }
+        drop(sender);
+        let mut taken = Vec::new();
+        for taker in takers {
+            let part = taker.join().await?;
+            assert!(part.is_sorted() && !part.is_empty(), "each in order, and nobody starves");
+            taken.extend(part);
+        }
+        taken.sort_unstable();
+        Ok(taken)
+    }));
+    assert_eq!(taken.unwrap(), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn c13_a_receive_that_was_woken_and_is_dropped_wakes_the_next() {
+    let (sender, mut first) = bounded(1);
+    let mut second = first.clone();
+    virtually(nursery(async |n| {
+        {
+            let mut dropped = first.recv();
+            assert!(poll_once(&mut dropped).await.is_none());
+            let other = n.spawn(async move { second.recv().await })?;
+            settle().await?;
+            sender.try_send(7).unwrap(); // wakes the first
+            drop(dropped);
+            assert_eq!(other.join().await?, Some(7));
+        }
+        Ok(())
+    }))
+    .unwrap();
+}
+
+#[test]
+fn a_reserved_place_is_nobody_elses() {
+    let (sender, mut receiver) = bounded(1);
+    virtually(async {
+        let place = sender.reserve().await.unwrap();
+        assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
+        assert!(poll_once(sender.reserve()).await.is_none());
+        place.send(2).unwrap();
+        assert_eq!(receiver.recv().await.unwrap(), Some(2));
+        drop(sender.try_reserve().unwrap());
+        sender.try_send(3).unwrap();
+    });
+}
+
+#[test]
+fn c02_a_place_that_is_given_back_wakes_who_waits_for_room() {
+    let (sender, mut receiver) = bounded(1);
+    virtually(nursery(async |n| {
+        let place = sender.reserve().await?;
+        let waits = n.spawn(async { Ok(sender.send(1).await?) })?;
+        settle().await?;
+        drop(place);
+        waits.join().await?;
+        assert_eq!(receiver.try_recv(), Some(1));
+        let place = sender.reserve().await?;
+        receiver.close();
+        assert_eq!(place.send(2).unwrap_err().into_value(), 2);
+        Ok(())
+    }))
+    .unwrap();
+}
+
+#[test]
+fn the_reason_of_a_close_is_told_to_both_sides_and_values_come_first() {
+    let (sender, mut receiver) = bounded(2);
+    virtually(async {
+        sender.try_send(1).unwrap();
+        sender.clone().close_because("the source is empty");
+        receiver.close_because("too late to be the first");
+        let refused: Error = sender.send(2).await.unwrap_err().into();
+        assert_eq!(refused.to_string(), "closed: the source is empty");
+        assert_eq!(receiver.recv().await.unwrap(), Some(1));
+        let ended = receiver.recv().await.unwrap_err();
+        assert_eq!(&*ended.downcast_ref::<ClosedBecause>().unwrap().reason, "the source is empty");
+    });
+}
+
+#[test]
+fn the_ends_are_a_stream_and_a_sink() {
+    let (sender, receiver) = bounded(2);
+    let sums = virtually(nursery(async |n| {
+        let mut sink = sender.into_sink();
+        n.spawn(async move {
+            for number in 0..10 {
+                sink.send(number).await?;
+            }
+            sink.close().await
+        })?;
+        let mut stream = receiver.into_stream();
+        let mut sum = 0;
+        while let Some(number) = futures_lite::StreamExt::next(&mut stream).await {
+            sum += number?;
+        }
+        Ok(sum)
+    }));
+    assert_eq!(sums.unwrap(), 45);
+}
+
+/// A place that a sink has reserved and not used is free again.
+#[test]
+fn c02_a_sink_that_is_dropped_gives_its_place_back() {
+    let (sender, _receiver) = bounded(1);
+    virtually(async {
+        let mut sink = sender.clone().into_sink();
+        std::future::poll_fn(|cx| sink.poll_ready_unpin(cx)).await.unwrap();
+        assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
+        drop(sink);
+        sender.try_send(1).unwrap();
+    });
+}
+
+#[test]
+fn c01_a_stream_says_of_a_cancel_once_and_ends() {
+    let (_sender, receiver) = bounded::<u32>(1);
+    let scope = CancelScope::new();
+    virtually(scope.run(async {
+        scope.cancel("stop");
+        let mut stream = receiver.into_stream();
+        let said = futures_lite::StreamExt::next(&mut stream).await.unwrap();
+        assert!(is_cancel_of(&said, &scope));
+        assert!(futures_lite::StreamExt::next(&mut stream).await.is_none());
+        Ok(())
+    }))
+    .unwrap();
 }

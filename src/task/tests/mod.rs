@@ -1,10 +1,14 @@
 //! Tests of the task core, named after the laws they check.
 
+mod budget;
 mod cancel;
 mod channel;
 #[cfg(pleach_loom)]
 mod loom;
 mod nursery;
+mod parallel;
+mod snapshot;
+mod start;
 mod sync;
 mod time;
 
