@@ -43,6 +43,30 @@ async fn sleeps() -> Result<u64> {
     Ok(0)
 }
 
+/// Writes down why it was cancelled.
+#[pleach::endpoint]
+async fn says_why(mut far: Far<(), (), ()>, trace: PathBuf) -> Result<()> {
+    far.started(()).await?;
+    let error = sleep(HOUR).await.unwrap_err();
+    std::fs::write(trace, error.mark().expect("it is a cancel").reason.to_string())?;
+    Err(error)
+}
+
+/// Has another actor write down why it was cancelled.
+#[pleach::endpoint]
+async fn relays(mut far: Far<(), (), ()>, trace: PathBuf) -> Result<()> {
+    actor_nursery(async |n: ActorNursery| {
+        let below = n.actor("below").expose(says_why).start().await?;
+        below
+            .open_context(says_why, (trace,), async |mut near, ()| {
+                far.started(()).await?;
+                near.recv().await.map(drop)
+            })
+            .await
+    })
+    .await
+}
+
 #[pleach::endpoint]
 async fn exits(status: i32) -> Result<u64> {
     std::process::exit(status)
@@ -132,7 +156,8 @@ where
         let calls =
             n.actor(unique("dialogs")).carrier(carrier).expose(double).expose(fails).expose(sleeps).expose(exits);
         let starts = calls.expose(starts_twice).expose(sends_early).expose(fails_at_once).expose(returns_at_once);
-        let worker = starts.expose(echoes).expose(fails_when_told).expose(cleans_up).start().await?;
+        let ends = starts.expose(echoes).expose(fails_when_told).expose(cleans_up);
+        let worker = ends.expose(says_why).expose(relays).start().await?;
         body(worker.clone()).await?;
         worker.cancel_actor().await
     })
@@ -250,6 +275,42 @@ async fn d02_a_dropped_opener_is_waited_for_by_the_scope_around(carrier: Carrier
     .await
 }
 
+/// In the actor below and in the one below that: which actor it came up in, and why.
+async fn c04_reasons_travel_with_their_origin(carrier: Carrier) -> Result<()> {
+    with_worker(carrier, async |worker| {
+        let (late, asked, failed) = (traces(), traces(), traces());
+        let scope = CancelScope::new();
+        let opened = scope.run(worker.open_context(relays, (late.clone(),), async |mut near, ()| {
+            scope.set_deadline(Some(pleach::task::clock::now()));
+            near.recv().await.map(drop)
+        }));
+        assert_eq!(soon(opened).await?, None);
+        assert_eq!(take(&late), "root was cancelled: its deadline passed");
+
+        let scope = CancelScope::new();
+        let opened = scope.run(worker.open_context(says_why, (asked.clone(),), async |mut near, ()| {
+            scope.cancel("not needed");
+            near.recv().await.map(drop)
+        }));
+        assert_eq!(soon(opened).await?, None);
+        assert_eq!(take(&asked), "not needed (asked by root)");
+
+        let (up, mut is_up) = pleach::task::oneshot::channel();
+        let sibling = nursery(async |n| {
+            n.spawn(worker.open_context(relays, (failed.clone(),), async |mut near, ()| {
+                let _ = up.send(());
+                near.recv().await.map(drop)
+            }))?;
+            is_up.recv().await?;
+            Err::<(), Error>(SensorLost.into())
+        });
+        assert_eq!(soon(sibling).await.unwrap_err().to_string(), "the sensor is lost");
+        assert_eq!(take(&failed), "root was cancelled: a sibling failed");
+        Ok(())
+    })
+    .await
+}
+
 fn traces() -> PathBuf {
     std::env::temp_dir().join(unique("pleach-d02"))
 }
@@ -354,6 +415,7 @@ fn main() {
         ($($test:ident),* $(,)?) => { $(tests.extend(both(stringify!($test), $test));)* };
     }
     tests! {
+        c04_reasons_travel_with_their_origin,
         d01_a_call_ends_as_value_error_or_cancelled,
         d01_a_context_ends_as_value_error_or_cancelled,
         d01_a_cancel_that_crosses_a_return_leaves_one_outcome,

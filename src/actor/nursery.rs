@@ -246,7 +246,7 @@ impl Shared {
         };
         if let Some(reason) = reason {
             self.state().closed = true;
-            self.cancel_all(&reason);
+            self.cancel_all(&reason.below(&self.me.path));
         }
         // The ladder ends by itself, on the control thread; the shield is as long as it can take.
         let waited = shield(self.grace().saturating_add(LADDER), async {

@@ -140,7 +140,7 @@ where
     match cancellable(poll_fn(|cx| opener.poll_ended(cx))).await {
         Ok(false) => Ok(held.over()),
         Ok(true) => Err(held.failure()),
-        Err(error) => Err(held.close(error, Reason::ParentCancelled).await),
+        Err(error) => Err(held.close(error, reason_below()).await),
     }
 }
 

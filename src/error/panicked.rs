@@ -75,6 +75,11 @@ pub(crate) fn install_hook() {
         return; // hooks cannot be changed by a panicking thread; the next scope will do it
     }
     INSTALLED.call_once(|| {
+        if cfg!(panic = "abort") {
+            tracing::warn!(
+                "this program is built with `panic = \"abort\"`: a panic of one task ends the process, and is no error of that task"
+            );
+        }
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             record(info);

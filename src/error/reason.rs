@@ -35,8 +35,13 @@ pub enum Reason {
         /// The failure that did it.
         failure: FailureId,
     },
-    /// The scope around it, in another process, was cancelled.
-    ParentCancelled,
+    /// A scope in an actor above was cancelled.
+    ParentCancelled {
+        /// The path of that actor.
+        actor: String,
+        /// Why.
+        because: Box<Self>,
+    },
     /// The other end of a dialog or link is gone.
     PeerGone,
     /// The process was sent a signal.
@@ -49,6 +54,19 @@ pub enum Reason {
     NurseryDropped,
 }
 
+impl Reason {
+    /// The same for those in other actors: with the path of the actor in which it came up, over any number of them. A signal
+    /// goes on as it is, because it was meant for the whole tree.
+    #[must_use]
+    pub(crate) fn below(self, actor: &str) -> Self {
+        match self {
+            Self::Explicit { by, message } if by.is_empty() => Self::Explicit { by: actor.to_owned(), message },
+            Self::Explicit { .. } | Self::ParentCancelled { .. } | Self::Signal(_) => self,
+            other => Self::ParentCancelled { actor: actor.to_owned(), because: Box::new(other) },
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,7 +74,7 @@ impl fmt::Display for Reason {
             Self::Explicit { by, message } => write!(f, "{message} (asked by {by})"),
             Self::Deadline => write!(f, "its deadline passed"),
             Self::SiblingFailed { .. } => write!(f, "a sibling failed"),
-            Self::ParentCancelled => write!(f, "the scope around it was cancelled"),
+            Self::ParentCancelled { actor, because } => write!(f, "{actor} was cancelled: {because}"),
             Self::PeerGone => write!(f, "the other end is gone"),
             Self::Signal(number) => write!(f, "signal {number} arrived"),
             Self::Shutdown => write!(f, "the actor shuts down"),

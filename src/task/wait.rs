@@ -304,13 +304,12 @@ pub(crate) fn current_mark() -> Option<Mark> {
     requested_strand()?.scope().mark()
 }
 
-/// What whoever was started by the current strand is told when that is cancelled: a signal as it is, over any number of
-/// actors, because it was meant for the whole tree.
+/// What whoever was started by the current strand is told when that is cancelled.
 pub(crate) fn reason_below() -> Reason {
-    match current_mark() {
-        Some(Mark { reason: Reason::Signal(number), .. }) => Reason::Signal(number),
-        _ => Reason::ParentCancelled,
-    }
+    current_mark().map_or_else(
+        || Reason::Explicit { by: String::new(), message: "whoever started it was cancelled".to_owned() },
+        |mark| mark.reason,
+    )
 }
 
 /// How long the current strand may still unwind, if its scope was cancelled.

@@ -72,7 +72,8 @@ impl Open {
     }
 
     pub(super) fn cancel(&self, reason: &Reason) {
-        self.wire.step(|state| state.proto.cancel(self.id, reason));
+        let reason = reason.clone().below(&self.wire.here.path);
+        self.wire.step(|state| state.proto.cancel(self.id, &reason));
     }
 }
 
