@@ -49,7 +49,7 @@ async fn cancelled_by_another<P: Place>(
 
 fn assert_is_foreign_cancel(error: &Error, function: &str) {
     let cancelled = error.downcast_ref::<ForeignCancelled>().unwrap_or_else(|| panic!("{error:?}"));
-    assert!(cancelled.task.contains("tokio task") && cancelled.task.contains(function), "{cancelled}");
+    assert!(names_a_task(&cancelled.task) && cancelled.task.contains(function), "{cancelled}");
     assert!(!error.is_cancelled(), "no scope of ours was cancelled");
 }
 

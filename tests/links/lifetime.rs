@@ -33,7 +33,7 @@ pub(crate) async fn l01_normal_exit<P: Place>() -> Result<()> {
     let far = async move |mut far: Numbers| {
         far.started(()).await?;
         while far.recv().await?.is_some() {}
-        tokio::time::sleep(A_WHILE).await;
+        nap(A_WHILE).await;
         drop(guard);
         Ok(())
     };
@@ -315,9 +315,9 @@ where
 
 async fn works(guard: Guard) -> Result<u32> {
     for _ in 0..3 {
-        tokio::task::yield_now().await;
+        turn().await;
     }
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    nap(Duration::from_millis(1)).await;
     drop(guard);
     Ok(7)
 }

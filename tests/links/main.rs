@@ -15,6 +15,7 @@ mod rows;
 mod spawned;
 mod start;
 mod tools;
+mod toy;
 
 use std::time::Duration;
 
@@ -33,6 +34,10 @@ fn laws() -> Vec<Law> {
         ends::laws(),
         flow::laws(),
         rows::laws(),
+        cancel::laws_of_tokio(),
+        errors::laws_of_tokio(),
+        rows::laws_of_tokio(),
+        spawned::laws_of_tokio(),
     ];
     files.into_iter().flatten().collect()
 }

@@ -5,9 +5,10 @@ use std::pin::Pin;
 
 use libtest_mimic::Trial;
 use pleach::prelude::*;
-use pleach_bridge::{Foreign, ForeignLoop, Here, Placement, Thread, Tokio};
+use pleach_bridge::{Foreign, ForeignLoop, Here, Placement, RunSoon, Thread, Tokio};
 
-use crate::harness::actors;
+use crate::harness::{actors, plain};
+use crate::toy;
 
 /// A placement, by its type.
 pub(crate) trait Place: Send + Sync + 'static {
@@ -41,6 +42,30 @@ impl Place for OwnThread {
     }
 }
 
+/// A loop that can only run something soon, on a thread of its own.
+pub(crate) struct ToyThread;
+
+impl Place for ToyThread {
+    type Loop = RunSoon;
+    type On = RunSoon;
+
+    fn on() -> Result<RunSoon> {
+        Ok(toy::on_a_thread())
+    }
+}
+
+/// The same loop, with the tree a guest of its thread as well.
+pub(crate) struct ToyGuest;
+
+impl Place for ToyGuest {
+    type Loop = RunSoon;
+    type On = RunSoon;
+
+    fn on() -> Result<RunSoon> {
+        Ok(toy::here())
+    }
+}
+
 type Proof = fn() -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// A law, on both placements.
@@ -49,6 +74,8 @@ pub(crate) struct Law {
     pub(crate) name: &'static str,
     pub(crate) guest: Proof,
     pub(crate) thread: Proof,
+    /// On a loop that is not tokio, on a thread of its own and as the host of the tree.
+    pub(crate) toy: Option<[Proof; 2]>,
 }
 
 /// The laws with these names, functions of a [`Place`].
@@ -58,10 +85,27 @@ macro_rules! laws {
             name: stringify!($law),
             guest: || Box::pin($law::<$crate::place::Guest>()),
             thread: || Box::pin($law::<$crate::place::OwnThread>()),
+            toy: Some([
+                || Box::pin($law::<$crate::place::ToyThread>()),
+                || Box::pin($law::<$crate::place::ToyGuest>()),
+            ]),
         }),*]
     };
 }
 pub(crate) use laws;
+
+/// Those that are about tokio, and hold on its placements alone.
+macro_rules! tokio_laws {
+    ($($law:ident),* $(,)?) => {
+        vec![$($crate::place::Law {
+            name: stringify!($law),
+            guest: || Box::pin($law::<$crate::place::Guest>()),
+            thread: || Box::pin($law::<$crate::place::OwnThread>()),
+            toy: None,
+        }),*]
+    };
+}
+pub(crate) use tokio_laws;
 
 /// Runs a law inside the infected actor that this is.
 #[pleach::endpoint]
@@ -80,12 +124,20 @@ async fn in_an_infected_actor(law: Law) -> Result<()> {
 }
 
 impl Law {
-    /// `guest::l01_..` in an infected actor, `thread::l01_..` in a root on smol.
-    pub(crate) fn trials(self) -> [Trial; 2] {
-        [
+    /// `guest::l01_..` in an infected actor, `thread::l01_..` in a root on smol; `toy_thread::` and `toy_guest::` with a loop of
+    /// fifty lines in place of tokio.
+    pub(crate) fn trials(self) -> Vec<Trial> {
+        let mut trials = vec![
             actors(format!("guest::{}", self.name), move || in_an_infected_actor(self)),
             actors(format!("thread::{}", self.name), move || (self.thread)()),
-        ]
+        ];
+        if let Some([thread, guest]) = self.toy {
+            trials.push(actors(format!("toy_thread::{}", self.name), thread));
+            trials.push(plain(format!("toy_guest::{}", self.name), move || {
+                toy::host(guest()).map_err(|error| format!("{error:?}").into())
+            }));
+        }
+        trials
     }
 }
 
@@ -100,7 +152,7 @@ pub(crate) mod prelude {
     pub(crate) use pleach::task::oneshot;
     pub(crate) use pleach_bridge::{foreign, link, open_link, run};
 
-    pub(crate) use super::{Law, Place, laws};
+    pub(crate) use super::{Law, Place, laws, tokio_laws};
     pub(crate) use crate::harness;
     pub(crate) use crate::open::Open;
     pub(crate) use crate::tools::*;

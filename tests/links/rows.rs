@@ -16,10 +16,16 @@ pub(crate) fn laws() -> Vec<Law> {
         row08_a_body_error_beside_a_task_that_waits_for_something_else,
         row09_a_cancelled_scope_tells_the_task_of_a_cancel,
         row10_a_cancelled_call_leaves_nothing_running,
+        row13_a_task_that_swallows_the_signal,
+    ]
+}
+
+/// Those with tasks that tokio itself has spawned.
+pub(crate) fn laws_of_tokio() -> Vec<Law> {
+    tokio_laws![
         row11_a_task_that_awaits_another_task,
         row12_a_task_inside_a_gather_or_a_task_group,
-        row13_a_task_that_swallows_the_signal,
-        row14_a_task_that_is_cancelled_on_its_own_side,
+        row14_a_task_that_is_cancelled_on_its_own_side
     ]
 }
 
@@ -48,7 +54,7 @@ pub(crate) async fn row04_both_raise_independently<P: Place>() -> Result<()> {
 pub(crate) async fn row07_a_normal_exit_beside_a_task_that_waits_for_something_else<P: Place>() -> Result<()> {
     let in_time = async |mut far: Numbers| {
         far.started(()).await?;
-        tokio::time::sleep(A_WHILE).await;
+        nap(A_WHILE).await;
         Ok(())
     };
     assert_eq!(open_link(P::on()?, in_time, async |_near, ()| Ok(7)).await?, 7);
@@ -96,7 +102,7 @@ pub(crate) async fn row10_a_cancelled_call_leaves_nothing_running<P: Place>() ->
     let guard = gone.guard();
     let work = async move || {
         let _guard = guard;
-        tokio::time::sleep(FOR_EVER).await;
+        nap(FOR_EVER).await;
         Ok(())
     };
     assert_eq!(move_on_after(A_WHILE, run(P::on()?, work)).await?, None);
@@ -106,7 +112,7 @@ pub(crate) async fn row10_a_cancelled_call_leaves_nothing_running<P: Place>() ->
 
 async fn never(guard: Guard) -> Result<()> {
     let _guard = guard;
-    tokio::time::sleep(FOR_EVER).await;
+    nap(FOR_EVER).await;
     Ok(())
 }
 

@@ -15,8 +15,11 @@ pub(crate) fn laws() -> Vec<Law> {
         l03_a_panic_is_a_failure,
         l03_a_cancel_ends_what_the_far_function_left,
         l03_run_owns_what_it_spawns,
-        l30_spawning_outside_of_a_link,
     ]
+}
+
+pub(crate) fn laws_of_tokio() -> Vec<Law> {
+    tokio_laws![l30_spawning_outside_of_a_link]
 }
 
 /// A child with a grandchild, neither of which ends by itself.
@@ -25,10 +28,10 @@ fn spawn_two(child: Guard, grandchild: Guard) -> Result<Spawned<()>> {
         let _child = child;
         spawn(async move {
             let _grandchild = grandchild;
-            tokio::time::sleep(FOR_EVER).await;
+            nap(FOR_EVER).await;
             Ok(())
         })?;
-        tokio::time::sleep(FOR_EVER).await;
+        nap(FOR_EVER).await;
         Ok(())
     })
 }
@@ -94,7 +97,7 @@ pub(crate) async fn l03_the_link_waits_for_what_was_spawned<P: Place>() -> Resul
     let far = async move |mut far: Numbers| {
         far.started(()).await?;
         spawn(async move {
-            tokio::time::sleep(A_WHILE).await;
+            nap(A_WHILE).await;
             is_done.set();
             Ok(())
         })?;
@@ -109,7 +112,7 @@ pub(crate) async fn l03_what_was_spawned_gives_its_value<P: Place>() -> Result<(
     let far = async |mut far: Numbers| {
         far.started(()).await?;
         let late = spawn(async {
-            tokio::time::sleep(A_WHILE).await;
+            nap(A_WHILE).await;
             Ok(40)
         })?;
         let early = spawn(async { Ok(2) })?;
@@ -124,7 +127,7 @@ pub(crate) async fn l03_one_failure_ends_all_of_the_link<P: Place>() -> Result<(
     let (gone, guards) = family();
     let far = async move |far: Numbers| {
         spawn(async {
-            tokio::time::sleep(A_WHILE).await;
+            nap(A_WHILE).await;
             Err::<(), _>(Boom(3).into())
         })?;
         parent(far, guards).await
@@ -173,7 +176,7 @@ pub(crate) async fn l03_run_owns_what_it_spawns<P: Place>() -> Result<()> {
     let work = async move || {
         let _own = own;
         spawn_two(child, grandchild)?;
-        tokio::time::sleep(FOR_EVER).await;
+        nap(FOR_EVER).await;
         Ok(())
     };
     assert_eq!(move_on_after(A_WHILE, run(P::on()?, work)).await?, None);

@@ -56,7 +56,7 @@ pub(crate) async fn l08_return_before_started<P: Place>() -> Result<()> {
     let far = async |_far: Numbers| Ok(3);
     let error = open_link(P::on()?, far, async |_near, ()| Ok(())).await.unwrap_err();
     assert!(error.downcast_ref::<NeverStarted>().is_some(), "{error:?}");
-    assert!(error.to_string().contains("tokio task"), "it does not say who: {error}");
+    assert!(names_a_task(&error.to_string()), "it does not say who: {error}");
     Ok(())
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn l09_start_deadline<P: Place>() -> Result<()> {
     let guard = gone.guard();
     let far = async move |far: Numbers| {
         let _owned = (far, guard);
-        tokio::time::sleep(FOR_EVER).await;
+        nap(FOR_EVER).await;
         Ok(())
     };
     let opened = link(P::on()?).start_deadline(A_WHILE).open(far, async |_near, ()| Ok(()));
@@ -79,7 +79,7 @@ pub(crate) async fn l09_start_deadline<P: Place>() -> Result<()> {
 pub(crate) async fn l05_a_foreign_failure_wakes_the_body<P: Place>() -> Result<()> {
     let fails = async |mut far: Numbers| -> Result<()> {
         far.started(()).await?;
-        tokio::time::sleep(A_WHILE).await;
+        nap(A_WHILE).await;
         Err(Boom(5))?
     };
     let in_our_wait = open_link(P::on()?, fails, async |_near, ()| sleep(FOR_EVER).await);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use futures_lite::future::yield_now;
+use futures_lite::future::{or, yield_now};
 use pleach::prelude::*;
 use thiserror::Error;
 
@@ -16,6 +16,45 @@ use crate::harness;
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(3600);
 /// How long a task that ends in its own time takes to end.
 pub(crate) const A_WHILE: Duration = Duration::from_millis(20);
+
+/// Sleeps in the loop's own way, where that has one.
+pub(crate) async fn nap(time: Duration) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => tokio::time::sleep(time).await,
+        Err(_) => drop(async_io::Timer::after(time).await),
+    }
+}
+
+/// Gives the loop a turn in its own way.
+pub(crate) async fn turn() {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => tokio::task::yield_now().await,
+        Err(_) => yield_now().await,
+    }
+}
+
+/// Drops `future` when the time is up, as the loop's own timeout does; whether it was.
+pub(crate) async fn times_out<T>(time: Duration, future: impl Future<Output = T>) -> bool {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => tokio::time::timeout(time, future).await.is_err(),
+        Err(_) => {
+            let ended = async {
+                future.await;
+                false
+            };
+            let late = async {
+                nap(time).await;
+                true
+            };
+            or(ended, late).await
+        }
+    }
+}
+
+/// Whether an error says which kind of task it is about.
+pub(crate) fn names_a_task(text: &str) -> bool {
+    ["tokio task", "toy task"].into_iter().any(|noun| text.contains(noun))
+}
 
 /// The far end of a link that starts with nothing and carries numbers.
 pub(crate) type Numbers = Far<(), u32, u32>;
@@ -87,7 +126,7 @@ pub(crate) fn cancels(scope: &CancelScope) -> impl FnOnce(Near<u32, u32, ()>, ()
 pub(crate) async fn listens(mut far: Numbers, guard: Guard) -> Result<()> {
     far.started(()).await?;
     far.cancelled().await;
-    tokio::time::sleep(A_WHILE).await;
+    nap(A_WHILE).await;
     drop(guard);
     Ok(())
 }
@@ -95,7 +134,7 @@ pub(crate) async fn listens(mut far: Numbers, guard: Guard) -> Result<()> {
 /// Hears nothing.
 pub(crate) async fn deaf(mut far: Numbers, guard: Guard) -> Result<()> {
     far.started(()).await?;
-    tokio::time::sleep(FOR_EVER).await;
+    nap(FOR_EVER).await;
     drop(guard);
     Ok(())
 }
@@ -105,7 +144,7 @@ pub(crate) async fn stubborn(mut far: Numbers, guard: Guard) -> Result<()> {
     far.started(()).await?;
     loop {
         let _ = far.recv().await;
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        nap(Duration::from_millis(1)).await;
         let _keep = &guard;
     }
 }
