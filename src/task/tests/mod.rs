@@ -2,6 +2,7 @@
 
 mod cancel;
 mod channel;
+mod join;
 mod nursery;
 mod time;
 
