@@ -17,6 +17,8 @@ pub(crate) fn l27_a_loop_inside_a_task_does_not_enter_its_guest_and_loses_no_wak
     };
     let (told, watch) = (log.clone(), inside.clone());
     let sleeps = async move {
+        // It begins in the poll in which the dialog is opened.
+        checkpoint().await.unwrap();
         sleep(ms(1)).await.unwrap();
         assert!(!watch.get(), "the guest was entered by a loop inside it");
         told.add("timer");
