@@ -117,11 +117,14 @@ fn empty(effort: Effort) {
     print("scopes that are ready at once (the floor is a bare executor with one task)", &figures);
 }
 
+/// What is measured together, and under which name.
+type Group = (&'static str, fn(Effort));
+
 fn main() {
     let (pin, effort) = (Pin::from_env(), Effort::from_env());
     place_root(pin);
     print_conditions(pin, effort);
-    let groups: [(&str, fn(Effort)); 8] = [
+    let groups: [Group; 8] = [
         ("children", children),
         ("empty scopes", empty),
         ("parked", many::parked),
