@@ -1,5 +1,5 @@
 //! What structured tasks cost beside bare ones: children, parked children, channels between siblings and across levels,
-//! scopes, and the cancel of many.
+//! scopes, the cancel of many, and a guest in a loop of others.
 //!
 //! `cargo bench --bench task`; `ONLY=text` for some of it, `SAMPLES=n` and `MILLIS=n` for how often and how long. All figures
 //! of a group are measured in turns in one run, on one thread, and compared with the first of it, which is the floor. Run as
@@ -9,6 +9,7 @@
 mod floor;
 #[path = "../gauge/mod.rs"]
 mod gauge;
+mod guest;
 mod many;
 #[path = "../place/mod.rs"]
 mod place;
@@ -116,14 +117,14 @@ fn empty(effort: Effort) {
     print("scopes that are ready at once (the floor is a bare executor with one task)", &figures);
 }
 
-/// Some figures, and under which title they are asked for.
+/// What is measured together, and under which name.
 type Group = (&'static str, fn(Effort));
 
 fn main() {
     let (pin, effort) = (Pin::from_env(), Effort::from_env());
     place_root(pin);
     print_conditions(pin, effort);
-    let groups: [Group; 7] = [
+    let groups: [Group; 8] = [
         ("children", children),
         ("empty scopes", empty),
         ("parked", many::parked),
@@ -131,6 +132,7 @@ fn main() {
         ("levels", trips::levels),
         ("own scopes", trips::scopes),
         ("cancel", many::cancels),
+        ("guest", guest::guests),
     ];
     groups.into_iter().filter(|(title, _)| wanted(title)).for_each(|(_, measure)| measure(effort));
 }

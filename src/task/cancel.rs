@@ -168,7 +168,8 @@ impl CancelScope {
     where
         F: Future<Output = Result<T>>,
     {
-        let scoped = self.scope.claim().then(|| Scoped::new(Link::new(self.scope.clone()), future));
+        // Not in a closure, which would be its own caller.
+        let scoped = if self.scope.claim() { Some(Scoped::new(Link::new(self.scope.clone()), future)) } else { None };
         Run { scoped }
     }
 

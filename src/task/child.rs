@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::body::Body;
 use super::outcome::cancelled;
+use super::scope::Scope;
 use super::wait::{Cancellable, WaitsFor, cancellable_as};
 use crate::error::{FailureId, Kind, Mark, Reason, ScopeId};
 use crate::{Error, Result};
@@ -55,15 +56,35 @@ impl fmt::Display for ChildFailed {
 
 impl std::error::Error for ChildFailed {}
 
+/// Who hears how a child has ended, once nothing of it is left but its outcome.
+pub(crate) trait Hears<T> {
+    /// What is left for whoever joins the child.
+    type Left;
+
+    fn hear(&mut self, children: &Scope, result: Result<T>) -> Self::Left;
+}
+
+/// The nursery hears of what failed, a joiner of the rest.
+pub(crate) struct ByNursery;
+
+impl<T> Hears<T> for ByNursery {
+    type Left = Outcome<T>;
+
+    fn hear(&mut self, children: &Scope, result: Result<T>) -> Outcome<T> {
+        result.map_err(|error| children.child_fell(error))
+    }
+}
+
 pin_project! {
     /// One hand-written future: an `async` block around the user's would store it twice.
-    pub(crate) struct ChildFuture<F, T> {
+    pub(crate) struct ChildFuture<F, T, H = ByNursery> {
         #[pin]
         body: Body<F, T>,
+        hears: H,
         left: bool,
     }
 
-    impl<F, T> PinnedDrop for ChildFuture<F, T> {
+    impl<F, T, H> PinnedDrop for ChildFuture<F, T, H> {
         /// A child has left when it is gone.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
@@ -78,20 +99,28 @@ pin_project! {
 impl<F, T> ChildFuture<F, T> {
     /// Of a child that was counted in.
     pub(crate) fn new(body: Body<F, T>) -> Self {
-        Self { body, left: false }
+        Self::heard_by(ByNursery, body)
     }
 }
 
-impl<T, F: Future<Output = Result<T>>> Future for ChildFuture<F, T> {
-    type Output = Outcome<T>;
+impl<F, T, H> ChildFuture<F, T, H> {
+    /// The same for one whose nursery hears nothing of it.
+    pub(crate) fn heard_by(hears: H, body: Body<F, T>) -> Self {
+        Self { body, hears, left: false }
+    }
+}
+
+impl<T, F: Future<Output = Result<T>>, H: Hears<T>> Future for ChildFuture<F, T, H> {
+    type Output = H::Left;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let result = ready!(this.body.as_mut().poll(cx));
-        let outcome = result.map_err(|error| this.body.scope().child_fell(this.body.named(error)));
+        let result = result.map_err(|error| this.body.named(error));
+        let heard = this.hears.hear(this.body.scope(), result);
         *this.left = true;
         this.body.scope().count.leave();
-        Poll::Ready(outcome)
+        Poll::Ready(heard)
     }
 }
 

@@ -70,6 +70,11 @@ pub fn enter(clock: &Arc<dyn Clock>) -> Entered {
     Entered { previous: replace(Some(clock.clone())) }
 }
 
+/// [`enter`] where there is a clock; without one the time is that of `async-io` again, whatever it was.
+pub(crate) fn enter_or_leave(clock: Option<&Arc<dyn Clock>>) -> Entered {
+    Entered { previous: replace(clock.cloned()) }
+}
+
 /// Keeps a clock in place; see [`enter`].
 #[must_use = "the clock is in place only as long as this guard lives"]
 pub struct Entered {

@@ -26,7 +26,7 @@
 //! ```
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -38,6 +38,7 @@ use std::thread::{self, ThreadId};
 
 use super::clock::{self, Clock};
 use super::panics;
+use super::strand::Outside;
 use crate::{Error, Result};
 
 /// Polls in one tick, as long as the guest has been woken meanwhile, before the host has its turn.
@@ -56,13 +57,59 @@ const OVER: u8 = 4;
 
 /// A guest as its thread has it: the future, and who wants to know of its end.
 struct Guest {
+    shared: Arc<Shared>,
     future: Pin<Box<dyn Future<Output = ()>>>,
     abandoned: Box<dyn FnOnce()>,
 }
 
+impl Guest {
+    /// Dropped before its end, with all its tasks.
+    fn end(self) {
+        let Self { shared, future, abandoned } = self;
+        shared.state.store(OVER, Ordering::SeqCst);
+        let _alone = Alone::with(&shared);
+        panics::dispose(future, |panic| tracing::error!("nobody is left to report to: {panic}"));
+        abandoned();
+    }
+}
+
+/// A guest has nothing to do with what runs around it, such as the task of another guest that runs the loop inside itself:
+/// neither its scope nor its clock.
+struct Alone {
+    _outside: Outside,
+    _clock: clock::Entered,
+}
+
+impl Alone {
+    fn with(shared: &Shared) -> Self {
+        Self { _outside: Outside::enter(), _clock: clock::enter_or_leave(shared.clock.as_ref()) }
+    }
+}
+
+/// The guests of this thread that are not being polled, in the order in which they came.
+#[derive(Default)]
+struct Guests(RefCell<BTreeMap<u64, Guest>>);
+
+impl Guests {
+    fn put(&self, guest: Guest) {
+        self.0.borrow_mut().insert(guest.shared.id, guest);
+    }
+}
+
+impl Drop for Guests {
+    /// The thread ends, and its loop is gone.
+    fn drop(&mut self) {
+        std::mem::take(self.0.get_mut()).into_values().for_each(Guest::end);
+    }
+}
+
 thread_local! {
-    /// The guests of this thread that are not being polled.
-    static GUESTS: RefCell<HashMap<u64, Guest>> = RefCell::new(HashMap::new());
+    static GUESTS: Guests = Guests::default();
+}
+
+/// Takes a guest from its thread, unless it is being polled or has ended.
+fn take(id: u64) -> Option<Guest> {
+    GUESTS.try_with(|guests| guests.0.borrow_mut().remove(&id)).ok().flatten()
 }
 
 struct Shared {
@@ -116,17 +163,16 @@ impl Tick {
     pub fn run(self) {
         let Self { shared } = self;
         assert_eq!(thread::current().id(), shared.thread, "a tick runs on the thread that its guest was started on");
-        let guest = GUESTS.try_with(|guests| guests.borrow_mut().remove(&shared.id)).ok().flatten();
-        let Some(mut guest) = guest else { return };
-        if poll(&shared, &mut guest) {
+        let Some(mut guest) = take(shared.id) else { return };
+        if poll(&mut guest) {
             return;
         }
         if shared.state.load(Ordering::SeqCst) == OVER {
             // Abandoned by one of its own tasks.
-            end(guest);
+            guest.end();
             return;
         }
-        let _ = GUESTS.try_with(|guests| guests.borrow_mut().insert(shared.id, guest));
+        let _ = GUESTS.try_with(|guests| guests.put(guest));
     }
 }
 
@@ -137,16 +183,17 @@ impl fmt::Debug for Tick {
 }
 
 /// Polls a guest until it rests or has had its share; `true` if it has ended.
-fn poll(shared: &Arc<Shared>, guest: &mut Guest) -> bool {
+fn poll(guest: &mut Guest) -> bool {
+    let Guest { shared, future, .. } = guest;
+    let _alone = Alone::with(shared);
     let waker = Waker::from(shared.clone());
     let mut cx = Context::from_waker(&waker);
-    let _clock = shared.clock.as_ref().map(clock::enter);
     for left in (0..POLLS).rev() {
         let begin = |state| if state == OVER { None } else { Some(POLLING) };
         if shared.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, begin).is_err() {
             return false;
         }
-        if guest.future.as_mut().poll(&mut cx).is_ready() {
+        if future.as_mut().poll(&mut cx).is_ready() {
             shared.state.store(OVER, Ordering::SeqCst);
             return true;
         }
@@ -164,14 +211,7 @@ fn poll(shared: &Arc<Shared>, guest: &mut Guest) -> bool {
     false
 }
 
-/// The guest is dropped before its end, with all its tasks.
-fn end(guest: Guest) {
-    let Guest { future, abandoned } = guest;
-    panics::dispose(future, |panic| tracing::error!("nobody is left to report to: {panic}"));
-    abandoned();
-}
-
-/// A guest, for its host. Dropping it does nothing.
+/// A guest, for its host. Dropping it does nothing: the guest goes on, at most until its thread ends.
 pub struct GuestRun {
     shared: Arc<Shared>,
 }
@@ -194,9 +234,8 @@ impl GuestRun {
         if self.shared.state.swap(OVER, Ordering::SeqCst) == OVER {
             return;
         }
-        let guest = GUESTS.try_with(|guests| guests.borrow_mut().remove(&self.shared.id)).ok().flatten();
-        if let Some(guest) = guest {
-            end(guest);
+        if let Some(guest) = take(self.shared.id) {
+            guest.end();
         }
     }
 }
@@ -228,7 +267,7 @@ impl std::error::Error for Abandoned {}
 /// Time is that of `async-io`, unless the host has a [`Clock`]: see [`start_guest_run_with`].
 ///
 /// # Errors
-/// `done` is given an error if `root` panicked, or [`Abandoned`].
+/// `done` is given an error if `root` panicked; [`Abandoned`] by [`GuestRun::abandon`], or when the thread ends before the guest.
 ///
 /// An example is at the [module](self).
 pub fn start_guest_run<T: 'static>(
@@ -265,10 +304,10 @@ fn start<T: 'static>(
         tell(&done, result);
     };
     let abandoned = move || tell(&last, Err(Abandoned.into()));
-    let guest = Guest { future: Box::pin(future), abandoned: Box::new(abandoned) };
-    GUESTS.with(|guests| guests.borrow_mut().insert(id, guest));
     let state = AtomicU8::new(SCHEDULED);
     let shared = Arc::new(Shared { id, state, thread: thread::current().id(), clock, run_soon });
+    let guest = Guest { shared: shared.clone(), future: Box::pin(future), abandoned: Box::new(abandoned) };
+    GUESTS.with(|guests| guests.put(guest));
     shared.schedule();
     GuestRun { shared }
 }

@@ -39,6 +39,7 @@ pub mod clock;
 mod defer;
 mod ending;
 pub mod guest;
+pub mod join;
 mod limit;
 mod link;
 mod nursery;

@@ -132,9 +132,14 @@ impl<X: Polls> Inner<X> {
 
     /// Cancels the children, those there are and those to come.
     pub(super) fn cancel_children(&self) {
+        let message = "the children of the nursery were cancelled".to_owned();
+        self.request_children(Reason::Explicit { by: String::new(), message });
+    }
+
+    /// The same for this reason.
+    pub(super) fn request_children(&self, reason: Reason) {
         if let Ok(children) = self.children() {
-            let message = "the children of the nursery were cancelled".to_owned();
-            children.scope.request(Reason::Explicit { by: String::new(), message });
+            children.scope.request(reason);
         }
     }
 

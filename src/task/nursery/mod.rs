@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use async_executor::Executor;
 
@@ -17,13 +18,13 @@ pub use self::local::{LocalNursery, local_nursery};
 pub use self::parallel::{Parallel, enter as enter_parallel};
 pub use self::start::{NeverStarted, TaskStatus};
 use super::body::Body;
-use super::child::{Child, ChildFuture};
+use super::child::{Child, ChildFuture, Hears};
 use super::panics;
-use super::scope::Scope;
+use super::scope::{Deadline, Scope};
 use super::snapshot::{ScopeNode, snapshot_of};
 use super::strand::Place;
 use crate::Result;
-use crate::error::Closed;
+use crate::error::{Closed, Reason};
 
 /// Runs `f` with a nursery, and returns when it and all children have ended.
 ///
@@ -65,7 +66,19 @@ where
     F: FnOnce(Nursery<'env>) -> Fut,
     Fut: Future<Output = Result<T>>,
 {
-    open(|inner| Nursery { inner: Arc::downgrade(inner) }, f, Location::caller())
+    nursery_at(Location::caller(), f)
+}
+
+/// [`nursery`] in the name of another line.
+pub(crate) fn nursery_at<'env, T, F, Fut>(
+    at: &'static Location<'static>,
+    f: F,
+) -> impl Future<Output = Result<T>> + use<'env, T, F, Fut>
+where
+    F: FnOnce(Nursery<'env>) -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    open(|inner| Nursery { inner: Arc::downgrade(inner) }, f, at)
 }
 
 /// The handle of a nursery, to start children with. Clones are the same nursery; none keeps it open.
@@ -199,6 +212,22 @@ impl<'env> Nursery<'env> {
         Ok(Child::new(executor.spawn(ChildFuture::new(body)), inner.scope.id()))
     }
 
+    /// Starts a child of which `hears` is told, and this nursery nothing: its failure is not one of the nursery.
+    pub(crate) fn spawn_heard<T, F, H>(&self, at: &'static Location<'static>, future: F, hears: H) -> Result<()>
+    where
+        F: Future<Output = Result<T>> + Send + 'env,
+        T: Send + 'env,
+        H: Hears<T> + Send + 'env,
+        H::Left: Send + 'env,
+    {
+        let inner = self.inner.upgrade().ok_or(Closed)?;
+        let Children { scope, executor } = inner.children()?;
+        scope.count_in()?;
+        let body = Body::child(Place::at(scope, at), future);
+        executor.spawn(ChildFuture::heard_by(hears, body)).detach();
+        Ok(())
+    }
+
     /// The same nursery, for a child with a name: in snapshots, and in front of its failure.
     ///
     /// ```
@@ -238,6 +267,22 @@ impl<'env> Nursery<'env> {
     pub fn cancel(&self) {
         if let Some(inner) = self.inner.upgrade() {
             inner.cancel_children();
+        }
+    }
+
+    /// [`cancel`](Self::cancel) for another reason.
+    pub(crate) fn request_children(&self, reason: Reason) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.request_children(reason);
+        }
+    }
+
+    /// Lets the children know until when they have time. Whoever calls this cancels them then.
+    pub(crate) fn announce_deadline(&self, at: Instant) {
+        if let Some(inner) = self.inner.upgrade()
+            && let Ok(children) = inner.children()
+        {
+            children.scope.set_deadline(Some(Deadline::At(at)));
         }
     }
 }

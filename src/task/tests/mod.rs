@@ -3,6 +3,7 @@
 mod budget;
 mod cancel;
 mod channel;
+mod join;
 #[cfg(pleach_loom)]
 mod loom;
 mod nursery;
