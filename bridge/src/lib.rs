@@ -47,6 +47,7 @@ mod soon;
 mod spawn;
 mod task;
 mod tokio;
+mod tree;
 
 pub use self::tokio::{
     Foreign, Here, Leaked, LeakedProcess, LoopFailed, NotInfected, OnLeak, Thread, Tokio, stragglers,
@@ -58,3 +59,4 @@ pub use link::{LinkBuilder, link, open_link};
 pub use soon::{Job, RunSoon};
 pub use spawn::{NotLinked, Spawned, spawn};
 pub use task::{ForeignCancelled, Translated};
+pub use tree::{Held, TreeHandle};

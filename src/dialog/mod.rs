@@ -31,7 +31,7 @@ pub use broken::{Escalated, NeverStarted, StartTimeout, Stuck};
 pub use converse::{Opener, Options, attend, converse};
 pub use far::Far;
 pub(crate) use far::FarEnd;
-pub use local::{CallOpener, Local, LocalOpener, Report, local, local_call};
+pub use local::{CallOpener, Local, LocalOpener, Report, local, local_call, local_in_tree};
 pub use near::Near;
 pub(crate) use near::NearEnd;
 pub(crate) use stay::{End, stay};

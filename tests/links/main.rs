@@ -7,6 +7,7 @@ mod errors;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod held;
 mod lifetime;
 mod open;
 mod place;
@@ -33,6 +34,7 @@ fn laws() -> Vec<Law> {
         cancel::laws(),
         ends::laws(),
         flow::laws(),
+        held::laws(),
         rows::laws(),
         cancel::laws_of_tokio(),
         errors::laws_of_tokio(),

@@ -1,13 +1,14 @@
 //! The far task's end of a dialog in this process.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::Shared;
 use super::link::{Link, news};
 use super::queue::{Reader, Rest, Writer, poll_attempts};
 use crate::dialog::{End, FarEnd, TrySendError};
 use crate::error::Misuse;
+use crate::task::Wait;
 use crate::{Error, Result};
 
 pub(super) struct LocalFar<First, In, Out, R> {
@@ -16,11 +17,38 @@ pub(super) struct LocalFar<First, In, Out, R> {
     writer: Writer<Out>,
     reader: Reader<In>,
     waits: bool,
+    /// Of a far function that is a task of the tree.
+    tree: Option<Wait>,
 }
 
 impl<First, In, Out, R> LocalFar<First, In, Out, R> {
-    pub(super) fn new(shared: Arc<Shared<First, In, Out, R>>, writer: Writer<Out>, reader: Reader<In>) -> Self {
-        Self { link: shared.link.clone(), shared, writer, reader, waits: false }
+    pub(super) fn new(
+        shared: Arc<Shared<First, In, Out, R>>,
+        writer: Writer<Out>,
+        reader: Reader<In>,
+        tree: Option<Wait>,
+    ) -> Self {
+        Self { link: shared.link.clone(), shared, writer, reader, waits: false, tree }
+    }
+
+    /// Looks at the cancel of its own scope, if it is a task of the tree.
+    #[inline]
+    fn check(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match &mut self.tree {
+            None => Poll::Ready(Ok(())),
+            Some(wait) => wait.check(cx),
+        }
+    }
+
+    /// After an attempt.
+    #[inline]
+    fn attempted<T>(&mut self, cx: &mut Context<'_>, polled: &Poll<T>) {
+        if let Some(wait) = &mut self.tree {
+            match polled {
+                Poll::Ready(_) => wait.done(),
+                Poll::Pending => wait.park(cx),
+            }
+        }
     }
 
     #[inline]
@@ -114,6 +142,9 @@ impl<First, In, Out, R> End for LocalFar<First, In, Out, R> {
         self.writer.leave();
         self.reader.leave();
         self.link.signal.leave();
+        if let Some(wait) = &mut self.tree {
+            wait.done();
+        }
     }
 }
 
@@ -139,6 +170,7 @@ where
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
+        ready!(self.check(cx))?;
         if self.reader.is_spent() && self.gives_turn(cx) {
             return Poll::Pending;
         }
@@ -147,6 +179,7 @@ where
             self.goes_on();
             self.reader.done();
         }
+        self.attempted(cx, &received);
         received
     }
 
@@ -160,6 +193,7 @@ where
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>> {
+        ready!(self.check(cx))?;
         if self.writer.is_spent() && self.gives_turn(cx) {
             return Poll::Pending;
         }
@@ -169,6 +203,7 @@ where
             self.goes_on();
             self.writer.done();
         }
+        self.attempted(cx, &sent);
         sent
     }
 

@@ -28,6 +28,7 @@ use super::{Far, FarFailed, FarReturned, NearGone};
 use crate::Error;
 use crate::error::{Cancelled, Closed, Kind, Mark, Misuse};
 use crate::proto::dialog::Callee;
+use crate::task::{Wait, WaitsFor};
 use crate::waiting::Waiting;
 
 /// Makes the two ends of a dialog inside this process, with room for `capacity` values in each direction.
@@ -44,12 +45,36 @@ where
     Out: Send + 'static,
     R: Send + 'static,
 {
+    make(capacity, None)
+}
+
+/// The same for a far function that runs as a task of the tree: its waits end with its scope, as all others do.
+///
+/// # Panics
+/// If `capacity` is 0.
+pub fn local_in_tree<First, In, Out, R>(capacity: usize) -> Local<First, In, Out, R>
+where
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
+    make(capacity, Some(Wait::new(WaitsFor::Dialog)))
+}
+
+fn make<First, In, Out, R>(capacity: usize, far_waits: Option<Wait>) -> Local<First, In, Out, R>
+where
+    First: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+    R: Send + 'static,
+{
     assert!(capacity > 0, "a dialog needs room for one value");
     let link = Arc::new(Link::default());
     let (to_far, from_near) = queue(capacity, &link, Side::Near, Waiting::Balanced);
     let (to_near, from_far) = queue(capacity, &link, Side::Far, Waiting::Balanced);
     let shared = Arc::new(Shared { core: Mutex::new(Core::new((to_far, from_far))), link });
-    let far = Far::new(LocalFar::new(shared.clone(), to_near, from_near));
+    let far = Far::new(LocalFar::new(shared.clone(), to_near, from_near, far_waits));
     Local { opener: LocalOpener::new(shared.clone()), far, report: Report::new(shared) }
 }
 
