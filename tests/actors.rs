@@ -1,8 +1,8 @@
-//! Actors: dialogs over each carrier, births and deaths.
+//! Actors: dialogs over each way, births and deaths.
 
 mod harness;
 
-use harness::actors;
+use harness::{By, Way, all_ways};
 use pleach::prelude::*;
 
 #[pleach::endpoint]
@@ -21,9 +21,9 @@ async fn doubles(mut far: Far<String, u64, u64>, by: u64) -> Result<u64> {
     Ok(sum)
 }
 
-async fn a_call_and_a_stream(carrier: Carrier) -> Result<()> {
+async fn a_call_and_a_stream(way: Way) -> Result<()> {
     actor_nursery(async |n| {
-        let worker = n.actor("worker").carrier(carrier).expose(double).expose(doubles).start().await?;
+        let worker = n.actor("worker").by(way).expose(double).expose(doubles).start().await?;
         assert_eq!(worker.run(double, (21,)).await?, 42);
         let sum = worker
             .open_context(doubles, (3,), async |mut near, first| {
@@ -42,8 +42,5 @@ async fn a_call_and_a_stream(carrier: Carrier) -> Result<()> {
 }
 
 fn main() {
-    harness::main(vec![
-        actors("mem::a_call_and_a_stream", || a_call_and_a_stream(Carrier::Mem)),
-        actors("inherited::a_call_and_a_stream", || a_call_and_a_stream(Carrier::Inherited)),
-    ]);
+    harness::main(all_ways("a_call_and_a_stream", a_call_and_a_stream).into());
 }

@@ -5,7 +5,7 @@ mod harness;
 use std::sync::Mutex;
 
 use harness::processes::{Watched, assert_gone, kill, stop, terminate};
-use harness::{SOON, actors, both, soon, unique};
+use harness::{By, SOON, Way, actors, all_ways, soon, unique};
 use pleach::actor::{ActorDied, ActorNursery};
 use pleach::error::{Kind, Reason};
 use pleach::prelude::*;
@@ -191,9 +191,9 @@ async fn d12_an_actor_that_ends_itself_fails_every_dialog_as_one() -> Result<()>
 }
 
 /// The one way in which an actor over memory is lost; the same over sockets.
-async fn d12_an_actor_that_is_cancelled_ends_every_dialog_as_cancelled(carrier: Carrier) -> Result<()> {
+async fn d12_an_actor_that_is_cancelled_ends_every_dialog_as_cancelled(way: Way) -> Result<()> {
     soon(actor_nursery(async move |n: ActorNursery| {
-        let actor = n.actor(unique("cancelled")).carrier(carrier).expose(parks).expose(listens).expose(floods);
+        let actor = n.actor(unique("cancelled")).by(way).expose(parks).expose(listens).expose(floods);
         let worker = actor.start().await?;
         let errors = with_open_dialogs(&worker, || worker.cancel_actor()).await;
         assert_eq!(errors.len(), 5, "{errors:?}");
@@ -210,9 +210,9 @@ async fn d12_an_actor_that_is_cancelled_ends_every_dialog_as_cancelled(carrier: 
 }
 
 /// The cancel overtakes the call, which is then never taken in.
-async fn d12_a_call_that_an_ending_actor_never_took_in_is_cancelled(carrier: Carrier) -> Result<()> {
+async fn d12_a_call_that_an_ending_actor_never_took_in_is_cancelled(way: Way) -> Result<()> {
     soon(actor_nursery(async move |n: ActorNursery| {
-        let worker = n.actor(unique("untaken")).carrier(carrier).expose(parks).start().await?;
+        let worker = n.actor(unique("untaken")).by(way).expose(parks).start().await?;
         let (call, ended) = futures_lite::future::zip(worker.run(parks, ()), worker.cancel_actor()).await;
         let error = call.unwrap_err();
         assert!(error.is_cancelled(), "{error:?}");
@@ -222,11 +222,11 @@ async fn d12_a_call_that_an_ending_actor_never_took_in_is_cancelled(carrier: Car
     .await
 }
 
-async fn p01_no_child_and_no_zombie_is_left(carrier: Carrier) -> Result<()> {
+async fn p01_no_child_and_no_zombie_is_left(way: Way) -> Result<()> {
     let (name, pids) = (unique("p01"), Mutex::new(Vec::new()));
     let ended = soon(actor_nursery(async |n: ActorNursery| {
         for number in 0..4 {
-            let actor = n.actor(format!("{name}-{number}")).carrier(carrier).expose(parks).expose(raises);
+            let actor = n.actor(format!("{name}-{number}")).by(way).expose(parks).expose(raises);
             let worker = actor.start().await?;
             pids.lock().unwrap().push(worker.pid());
             if number == 0 {
@@ -241,10 +241,10 @@ async fn p01_no_child_and_no_zombie_is_left(carrier: Carrier) -> Result<()> {
     Ok(())
 }
 
-async fn p01_a_body_that_fails_leaves_no_child(carrier: Carrier) -> Result<()> {
+async fn p01_a_body_that_fails_leaves_no_child(way: Way) -> Result<()> {
     let (name, pids) = (unique("p01"), Mutex::new(Vec::new()));
     let ended = soon(actor_nursery(async |n: ActorNursery| {
-        let worker = n.actor(&name).carrier(carrier).expose(raises).start().await?;
+        let worker = n.actor(&name).by(way).expose(raises).start().await?;
         let below = unique("below");
         worker
             .open_context(raises, (below,), async |_near, pid: u32| {
@@ -295,13 +295,13 @@ async fn one_death_cancels_the_others_and_is_the_one_error() -> Result<()> {
     Ok(())
 }
 
-async fn c12_a_dropped_nursery_leaves_nothing(carrier: Carrier) -> Result<()> {
+async fn c12_a_dropped_nursery_leaves_nothing(way: Way) -> Result<()> {
     let (name, pids) = (unique("c12"), Mutex::new(Vec::new()));
     let around = CancelScope::new().run(async {
         let (up, mut started) = oneshot::channel();
         let dropped = actor_nursery(async |n: ActorNursery| {
             for number in 0..2 {
-                let worker = n.actor(format!("{name}-{number}")).carrier(carrier).expose(parks).start().await?;
+                let worker = n.actor(format!("{name}-{number}")).by(way).expose(parks).start().await?;
                 pids.lock().unwrap().push(worker.pid());
             }
             let _ = up.send(());
@@ -334,10 +334,10 @@ async fn c12_a_nursery_dropped_during_a_start_leaves_nothing() -> Result<()> {
 }
 
 /// Nothing of the caller is cancelled by it, so it must not look like a cancel.
-async fn a_call_to_an_actor_that_was_cancelled_is_a_misuse(carrier: Carrier) -> Result<()> {
+async fn a_call_to_an_actor_that_was_cancelled_is_a_misuse(way: Way) -> Result<()> {
     soon(actor_nursery(async |n: ActorNursery| {
         let name = unique("over");
-        let actor = n.actor(&name).carrier(carrier).expose(parks).start().await?;
+        let actor = n.actor(&name).by(way).expose(parks).start().await?;
         actor.cancel_actor().await?;
         let error = actor.run(parks, ()).await.unwrap_err();
         assert!(error.is_misuse() && !error.is_cancelled(), "{error:?}");
@@ -367,7 +367,7 @@ async fn p03_an_actor_that_is_sent_sigterm_says_so() -> Result<()> {
 fn main() {
     let mut tests = vec![];
     macro_rules! tests {
-        ($($test:ident),* $(,)?) => { $(tests.extend(both(stringify!($test), $test));)* };
+        ($($test:ident),* $(,)?) => { $(tests.extend(all_ways(stringify!($test), $test));)* };
     }
     macro_rules! inherited {
         ($($test:ident),* $(,)?) => { $(tests.push(actors(concat!("inherited::", stringify!($test)), $test));)* };

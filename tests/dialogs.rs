@@ -1,4 +1,4 @@
-//! The life of a dialog between two actors, from its start to its one outcome (laws D1 to D5), on each carrier.
+//! The life of a dialog between two actors, from its start to its one outcome (laws D1 to D5), on each way.
 
 mod harness;
 
@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{select, try_join_all};
-use harness::{SOON, both, soon, unique};
+use harness::{By, SOON, Way, all_ways, soon, unique};
 use pleach::actor::ActorNursery;
 use pleach::dialog::NeverStarted;
 use pleach::prelude::*;
@@ -148,13 +148,12 @@ fn append(file: &Path, word: &str) {
 }
 
 /// Runs `body` with one actor that exposes all of the above, then ends it.
-async fn with_worker<Fut>(carrier: Carrier, body: impl FnOnce(Portal) -> Fut) -> Result<()>
+async fn with_worker<Fut>(way: Way, body: impl FnOnce(Portal) -> Fut) -> Result<()>
 where
     Fut: Future<Output = Result<()>>,
 {
     actor_nursery(async move |n: ActorNursery| {
-        let calls =
-            n.actor(unique("dialogs")).carrier(carrier).expose(double).expose(fails).expose(sleeps).expose(exits);
+        let calls = n.actor(unique("dialogs")).by(way).expose(double).expose(fails).expose(sleeps).expose(exits);
         let starts = calls.expose(starts_twice).expose(sends_early).expose(fails_at_once).expose(returns_at_once);
         let ends = starts.expose(echoes).expose(fails_when_told).expose(cleans_up);
         let worker = ends.expose(says_why).expose(relays).start().await?;
@@ -170,8 +169,8 @@ fn assert_sensor_lost(error: &Error, worker: &Portal) {
     assert!(remote.type_name.ends_with("SensorLost"), "{remote:?}");
 }
 
-async fn d01_a_call_ends_as_value_error_or_cancelled(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker| {
+async fn d01_a_call_ends_as_value_error_or_cancelled(way: Way) -> Result<()> {
+    with_worker(way, async |worker| {
         assert_eq!(worker.run(double, (21,)).await?, 42);
         assert_sensor_lost(&worker.run(fails, ()).await.unwrap_err(), &worker);
         let cancelled = soon(move_on_after(Duration::from_millis(10), worker.run(sleeps, ()))).await?;
@@ -183,8 +182,8 @@ async fn d01_a_call_ends_as_value_error_or_cancelled(carrier: Carrier) -> Result
     .await
 }
 
-async fn d01_a_context_ends_as_value_error_or_cancelled(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker| {
+async fn d01_a_context_ends_as_value_error_or_cancelled(way: Way) -> Result<()> {
+    with_worker(way, async |worker| {
         let counted = worker.open_context(echoes, (), async |mut near, ()| {
             near.send(7).await?;
             assert_eq!(near.recv().await?, Some(7));
@@ -204,8 +203,8 @@ async fn d01_a_context_ends_as_value_error_or_cancelled(carrier: Carrier) -> Res
 }
 
 /// Whether the value or the cancel comes first, it is one of them, and the dialogs beside it keep theirs.
-async fn d01_a_cancel_that_crosses_a_return_leaves_one_outcome(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker| {
+async fn d01_a_cancel_that_crosses_a_return_leaves_one_outcome(way: Way) -> Result<()> {
+    with_worker(way, async |worker| {
         for n in 0..200 {
             let raced = move_on_after(Duration::from_micros(n * 5), worker.run(double, (n,)));
             let (raced, beside) = futures_util::future::join(raced, worker.run(double, (n + 1,))).await;
@@ -233,8 +232,8 @@ async fn d01_a_death_is_an_outcome_and_carries_the_status() -> Result<()> {
 }
 
 /// The four ways in which an opener leaves; whichever it is, the far task has cleaned up when its scope has ended.
-async fn d02_the_openers_scope_ends_after_the_far_task(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker| {
+async fn d02_the_openers_scope_ends_after_the_far_task(way: Way) -> Result<()> {
+    with_worker(way, async |worker| {
         let (finished, failed) = (traces(), traces());
         soon(worker.open_context(cleans_up, (finished.clone(),), async |near, ()| near.finish().await)).await?;
         assert_eq!(take(&finished), "cleaned dropped");
@@ -257,8 +256,8 @@ async fn d02_the_openers_scope_ends_after_the_far_task(carrier: Carrier) -> Resu
     .await
 }
 
-async fn d02_a_dropped_opener_is_waited_for_by_the_scope_around(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker| {
+async fn d02_a_dropped_opener_is_waited_for_by_the_scope_around(way: Way) -> Result<()> {
+    with_worker(way, async |worker| {
         let trace = traces();
         let around = CancelScope::new().run(async {
             let (up, mut started) = pleach::task::oneshot::channel();
@@ -276,8 +275,8 @@ async fn d02_a_dropped_opener_is_waited_for_by_the_scope_around(carrier: Carrier
 }
 
 /// In the actor below and in the one below that: which actor it came up in, and why.
-async fn c04_reasons_travel_with_their_origin(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker| {
+async fn c04_reasons_travel_with_their_origin(way: Way) -> Result<()> {
+    with_worker(way, async |worker| {
         let (late, asked, failed) = (traces(), traces(), traces());
         let scope = CancelScope::new();
         let opened = scope.run(worker.open_context(relays, (late.clone(),), async |mut near, ()| {
@@ -322,8 +321,8 @@ fn take(file: &Path) -> String {
     text
 }
 
-async fn d03_a_step_out_of_turn_is_an_error_at_its_caller(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker| {
+async fn d03_a_step_out_of_turn_is_an_error_at_its_caller(way: Way) -> Result<()> {
+    with_worker(way, async |worker| {
         let twice = worker.open_context(starts_twice, (), async |near, ()| near.finish().await);
         let twice = soon(twice).await?;
         assert!(twice.contains("`dialogs::starts_twice`: `started` was called a second time"), "{twice}");
@@ -344,8 +343,8 @@ async fn d03_a_step_out_of_turn_is_an_error_at_its_caller(carrier: Carrier) -> R
     .await
 }
 
-async fn d04_an_end_before_started_is_the_openers_error(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker| {
+async fn d04_an_end_before_started_is_the_openers_error(way: Way) -> Result<()> {
+    with_worker(way, async |worker| {
         let failed = worker.open_context(fails_at_once, (), async |_near, ()| -> Result<()> { unreachable!() });
         assert_sensor_lost(&soon(failed).await.unwrap_err(), &worker);
         let returned = worker.open_context(returns_at_once, (), async |_near, ()| -> Result<()> { unreachable!() });
@@ -371,9 +370,9 @@ enum Parked {
     OtherContext,
 }
 
-async fn d05_a_far_failure_wakes_the_body_wherever_it_is(carrier: Carrier) -> Result<()> {
+async fn d05_a_far_failure_wakes_the_body_wherever_it_is(way: Way) -> Result<()> {
     use Parked::{Finish, NestedNursery, OtherCall, OtherContext, Recv, Select, Sleep};
-    with_worker(carrier, async |worker| {
+    with_worker(way, async |worker| {
         let places = [Sleep, Recv, Finish, NestedNursery, Select, OtherCall, OtherContext];
         try_join_all(places.map(|place| wakes(&worker, place))).await.map(drop)
     })
@@ -412,7 +411,7 @@ fn main() {
         d01_a_death_is_an_outcome_and_carries_the_status()
     })];
     macro_rules! tests {
-        ($($test:ident),* $(,)?) => { $(tests.extend(both(stringify!($test), $test));)* };
+        ($($test:ident),* $(,)?) => { $(tests.extend(all_ways(stringify!($test), $test));)* };
     }
     tests! {
         c04_reasons_travel_with_their_origin,

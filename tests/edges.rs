@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use harness::{both, eventually, plain, soon, unique};
+use harness::{By, Way, all_ways, eventually, plain, soon, unique};
 use libtest_mimic::Failed;
 use pleach::dialog::Stuck;
 use pleach::host::{Host, Reactor, Root, Smol};
@@ -97,9 +97,9 @@ async fn has_cleaned_up(word: String) -> Result<bool> {
     Ok(CLEANED.lock().unwrap().contains(&word))
 }
 
-async fn who_takes_the_signal_may_clean_up(carrier: Carrier) -> Result<()> {
+async fn who_takes_the_signal_may_clean_up(way: Way) -> Result<()> {
     actor_nursery(async |n| {
-        let builder = n.actor(unique("signal")).carrier(carrier).expose(cleans_up_when_told).expose(has_cleaned_up);
+        let builder = n.actor(unique("signal")).by(way).expose(cleans_up_when_told).expose(has_cleaned_up);
         let (worker, word) = (builder.start().await?, unique("word"));
         let scope = CancelScope::new();
         let opened = worker.open_context(cleans_up_when_told, (word.clone(),), async |mut near, ()| {
@@ -113,9 +113,9 @@ async fn who_takes_the_signal_may_clean_up(carrier: Carrier) -> Result<()> {
     .await
 }
 
-async fn a_finish_does_not_wait_for_a_reader(carrier: Carrier) -> Result<()> {
+async fn a_finish_does_not_wait_for_a_reader(way: Way) -> Result<()> {
     actor_nursery(async |n| {
-        let worker = n.actor(unique("finish")).carrier(carrier).expose(floods).start().await?;
+        let worker = n.actor(unique("finish")).by(way).expose(floods).start().await?;
         let sent = worker.open_context(floods, (40,), async |near, ()| near.finish().await);
         assert_eq!(eventually(sent).await?, 40);
         worker.cancel_actor().await
@@ -123,9 +123,9 @@ async fn a_finish_does_not_wait_for_a_reader(carrier: Carrier) -> Result<()> {
     .await
 }
 
-async fn nothing_is_started_in_a_cancelled_scope(carrier: Carrier) -> Result<()> {
+async fn nothing_is_started_in_a_cancelled_scope(way: Way) -> Result<()> {
     actor_nursery(async |n| {
-        let builder = n.actor(unique("late")).carrier(carrier).expose(touches).expose(touches_and_starts);
+        let builder = n.actor(unique("late")).by(way).expose(touches).expose(touches_and_starts);
         let worker = builder.start().await?;
         let before = worker.run(touches, ()).await?;
         let scope = CancelScope::new();
@@ -145,10 +145,10 @@ async fn nothing_is_started_in_a_cancelled_scope(carrier: Carrier) -> Result<()>
     .await
 }
 
-async fn a_failure_whose_text_panics_is_a_failure(carrier: Carrier) -> Result<()> {
+async fn a_failure_whose_text_panics_is_a_failure(way: Way) -> Result<()> {
     let name = unique("speechless");
     actor_nursery(async |n| {
-        let worker = n.actor(&name).carrier(carrier).expose(fails_without_words).expose(double).start().await?;
+        let worker = n.actor(&name).by(way).expose(fails_without_words).expose(double).start().await?;
         let error = soon(worker.run(fails_without_words, ())).await.unwrap_err();
         assert!(!error.is_timeout(), "{error:?}");
         assert_eq!(soon(worker.run(double, (21,))).await?, 42, "the others go on");
@@ -157,9 +157,9 @@ async fn a_failure_whose_text_panics_is_a_failure(carrier: Carrier) -> Result<()
     .await
 }
 
-async fn limits_without_end(carrier: Carrier) -> Result<()> {
+async fn limits_without_end(way: Way) -> Result<()> {
     let failed = actor_nursery(async |n| {
-        let endless = n.actor(unique("endless")).carrier(carrier).grace(Duration::MAX).expose(double);
+        let endless = n.actor(unique("endless")).by(way).grace(Duration::MAX).expose(double);
         let worker = endless.start().await?;
         assert_eq!(worker.run(double, (21,)).await?, 42);
         Err::<(), _>(Ended.into())
@@ -167,7 +167,7 @@ async fn limits_without_end(carrier: Carrier) -> Result<()> {
     .await;
     assert!(failed.unwrap_err().downcast_ref::<Ended>().is_some());
     let refused = actor_nursery(async |n| {
-        let large = n.actor(unique("large")).carrier(carrier).max_message(usize::MAX).expose(double);
+        let large = n.actor(unique("large")).by(way).max_message(usize::MAX).expose(double);
         let worker = large.start().await?;
         assert_eq!(worker.run(double, (21,)).await?, 42);
         worker.cancel_actor().await
@@ -179,9 +179,9 @@ async fn limits_without_end(carrier: Carrier) -> Result<()> {
 }
 
 /// An opening that arrives while the actor unwinds is answered, not left alone until the actor has ended.
-async fn d01_an_opening_during_the_cancel_has_an_outcome(carrier: Carrier) -> Result<()> {
+async fn d01_an_opening_during_the_cancel_has_an_outcome(way: Way) -> Result<()> {
     actor_nursery(async |n| {
-        let builder = n.actor(unique("ending")).carrier(carrier).grace(harness::SOON + Duration::from_secs(1));
+        let builder = n.actor(unique("ending")).by(way).grace(harness::SOON + Duration::from_secs(1));
         let worker = builder.expose(lingers).expose(double).start().await?;
         let lingering = worker.clone();
         nursery(async |tasks| {
@@ -212,9 +212,9 @@ async fn d01_an_opening_during_the_cancel_has_an_outcome(carrier: Carrier) -> Re
 }
 
 /// A near end that was carried out of its body is told that the dialog is over, also while it waits.
-async fn a_near_end_does_not_outlive_its_dialog(carrier: Carrier) -> Result<()> {
+async fn a_near_end_does_not_outlive_its_dialog(way: Way) -> Result<()> {
     actor_nursery(async |n| {
-        let worker = n.actor(unique("carried")).carrier(carrier).expose(fails_when_told).start().await?;
+        let worker = n.actor(unique("carried")).by(way).expose(fails_when_told).start().await?;
         nursery(async |tasks| {
             let (carried, mut taken) = pleach::task::oneshot::channel();
             let failed = worker.open_context(fails_when_told, (), async |mut near, ()| {
@@ -240,9 +240,9 @@ async fn a_near_end_does_not_outlive_its_dialog(carrier: Carrier) -> Result<()> 
 }
 
 /// Whoever left has a scope that may wait less long than the far task takes: then it says so.
-async fn d02_a_scope_that_ends_before_the_far_task_says_so(carrier: Carrier) -> Result<()> {
+async fn d02_a_scope_that_ends_before_the_far_task_says_so(way: Way) -> Result<()> {
     let ended = actor_nursery(async |n| {
-        let builder = n.actor(unique("slow")).carrier(carrier).grace(harness::SOON / 2);
+        let builder = n.actor(unique("slow")).by(way).grace(harness::SOON / 2);
         let worker = builder.expose(lingers).expose(lingers_in_a_call).start().await?;
         let short = || CancelScope::new().with_grace(Duration::from_millis(100));
 
@@ -312,11 +312,11 @@ impl Host for Counted {
     }
 }
 
-fn nothing_of_an_ended_actor_is_kept(carrier: Carrier) -> Result<(), Failed> {
+fn nothing_of_an_ended_actor_is_kept(way: Way) -> Result<(), Failed> {
     let token = Arc::new(());
     let ended: Result<()> = pleach::actor::run(Counted(token.clone()), move || async move {
         actor_nursery(async |n| {
-            let worker = n.actor(unique("kept")).carrier(carrier).expose(double).start().await?;
+            let worker = n.actor(unique("kept")).by(way).expose(double).start().await?;
             assert_eq!(worker.run(double, (21,)).await?, 42);
             worker.cancel_actor().await
         })
@@ -334,22 +334,22 @@ fn nothing_of_an_ended_actor_is_kept(carrier: Carrier) -> Result<(), Failed> {
 
 fn main() {
     let mut trials = vec![
-        plain("mem::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Carrier::Mem)),
-        plain("inherited::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Carrier::Inherited)),
+        plain("mem::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Way::Mem)),
+        plain("inherited::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Way::Inherited)),
     ];
-    trials.extend(both("a_finish_does_not_wait_for_a_reader", a_finish_does_not_wait_for_a_reader));
-    trials.extend(both("nothing_is_started_in_a_cancelled_scope", nothing_is_started_in_a_cancelled_scope));
-    trials.extend(both("a_failure_whose_text_panics_is_a_failure", a_failure_whose_text_panics_is_a_failure));
-    trials.extend(both("limits_without_end", limits_without_end));
-    trials.extend(both(
+    trials.extend(all_ways("a_finish_does_not_wait_for_a_reader", a_finish_does_not_wait_for_a_reader));
+    trials.extend(all_ways("nothing_is_started_in_a_cancelled_scope", nothing_is_started_in_a_cancelled_scope));
+    trials.extend(all_ways("a_failure_whose_text_panics_is_a_failure", a_failure_whose_text_panics_is_a_failure));
+    trials.extend(all_ways("limits_without_end", limits_without_end));
+    trials.extend(all_ways(
         "d01_an_opening_during_the_cancel_has_an_outcome",
         d01_an_opening_during_the_cancel_has_an_outcome,
     ));
-    trials.extend(both(
+    trials.extend(all_ways(
         "d02_a_scope_that_ends_before_the_far_task_says_so",
         d02_a_scope_that_ends_before_the_far_task_says_so,
     ));
-    trials.extend(both("who_takes_the_signal_may_clean_up", who_takes_the_signal_may_clean_up));
-    trials.extend(both("a_near_end_does_not_outlive_its_dialog", a_near_end_does_not_outlive_its_dialog));
+    trials.extend(all_ways("who_takes_the_signal_may_clean_up", who_takes_the_signal_may_clean_up));
+    trials.extend(all_ways("a_near_end_does_not_outlive_its_dialog", a_near_end_does_not_outlive_its_dialog));
     harness::main(trials);
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::process::{Command, Output, Stdio};
 
 use harness::processes::{assert_gone, children};
-use harness::{actors, both, plain, soon, unique};
+use harness::{By, Way, actors, all_ways, plain, soon, unique};
 use libtest_mimic::{Failed, Trial};
 use pleach::actor::{ActorDied, ActorNursery, StartFailed};
 use pleach::error::Misuse;
@@ -164,37 +164,36 @@ async fn p04_a_program_that_ends_in_init_fails_its_nursery() -> Result<()> {
 
 /// What is refused, typed, with nothing started.
 async fn refused(
-    carrier: Carrier,
+    way: Way,
     actor: &str,
     describe: fn(pleach::actor::ActorBuilder) -> pleach::actor::ActorBuilder,
 ) -> Result<String> {
-    let ended =
-        soon(actor_nursery(async |n: ActorNursery| describe(n.actor(actor).carrier(carrier)).start().await.map(drop)));
+    let ended = soon(actor_nursery(async |n: ActorNursery| describe(n.actor(actor).by(way)).start().await.map(drop)));
     let error = ended.await.expect_err("nothing can be started here");
     assert!(error.is_misuse(), "{error:?}");
     Ok(error.to_string())
 }
 
-async fn a_name_that_is_no_step_of_a_path_is_refused(carrier: Carrier) -> Result<()> {
+async fn a_name_that_is_no_step_of_a_path_is_refused(way: Way) -> Result<()> {
     for name in ["", "a/b", "/", "a\0b"] {
-        let text = refused(carrier, name, |actor| actor).await?;
+        let text = refused(way, name, |actor| actor).await?;
         assert!(text.contains(&format!("{name:?} cannot be the name of an actor")), "{text}");
         assert!(text.contains("one step of a path") && text.contains("give it another one"), "{text}");
     }
     Ok(())
 }
 
-async fn a_name_is_taken_as_long_as_its_actor_lives(carrier: Carrier) -> Result<()> {
+async fn a_name_is_taken_as_long_as_its_actor_lives(way: Way) -> Result<()> {
     let name = unique("twin");
     soon(actor_nursery(async |n: ActorNursery| {
-        let first = n.actor(&name).carrier(carrier).start().await?;
-        let error = n.actor(&name).carrier(carrier).start().await.unwrap_err();
+        let first = n.actor(&name).by(way).start().await?;
+        let error = n.actor(&name).by(way).start().await.unwrap_err();
         let text = error.to_string();
         assert!(error.is_misuse(), "{error:?}");
         let (path, pid) = (format!("root/{name} lives already"), format!("pid {}", first.pid()));
         assert!(text.contains(&path) && text.contains(&pid) && text.contains("another name"), "{text}");
         first.cancel_actor().await?;
-        let second = n.actor(&name).carrier(carrier).expose(double).start().await?;
+        let second = n.actor(&name).by(way).expose(double).start().await?;
         assert_eq!(second.run(double, (4,)).await?, 8);
         second.cancel_actor().await
     }))
@@ -213,22 +212,22 @@ impl Host for Toy {
     }
 }
 
-async fn a_host_that_a_child_cannot_find_is_refused(carrier: Carrier) -> Result<()> {
-    let text = refused(carrier, "worker", |actor| actor.host(Toy)).await?;
-    let parts = match carrier {
-        Carrier::Inherited => ["root/worker", "`tests/toy`", "finds hosts by name", "pleach/smol"],
-        _ => ["root/worker", "tests/toy", "carried by memory", "leave out `.host"],
+async fn a_host_that_a_child_cannot_find_is_refused(way: Way) -> Result<()> {
+    let text = refused(way, "worker", |actor| actor.host(Toy)).await?;
+    let parts = match way {
+        Way::Inherited | Way::Infected => ["root/worker", "`tests/toy`", "finds hosts by name", "pleach/smol"],
+        Way::Mem => ["root/worker", "tests/toy", "carried by memory", "leave out `.host"],
     };
     assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     Ok(())
 }
 
-async fn a_function_that_is_no_endpoint_is_refused(carrier: Carrier) -> Result<()> {
-    let text = refused(carrier, "worker", |actor| actor.expose(triple)).await?;
+async fn a_function_that_is_no_endpoint_is_refused(way: Way) -> Result<()> {
+    let text = refused(way, "worker", |actor| actor.expose(triple)).await?;
     let asks = "`entry::triple` is not an endpoint: write `#[pleach::endpoint]` above it";
     assert_eq!(text, asks);
     soon(actor_nursery(async |n: ActorNursery| {
-        let worker = n.actor(unique("worker")).carrier(carrier).start().await?;
+        let worker = n.actor(unique("worker")).by(way).start().await?;
         let error = worker.run(triple, (1,)).await.unwrap_err();
         assert_eq!((error.is_misuse(), error.to_string().as_str()), (true, asks));
         worker.cancel_actor().await
@@ -236,8 +235,8 @@ async fn a_function_that_is_no_endpoint_is_refused(carrier: Carrier) -> Result<(
     .await
 }
 
-async fn an_actor_without_codec_is_refused(carrier: Carrier) -> Result<()> {
-    let text = refused(carrier, "worker", |actor| actor.codecs([])).await?;
+async fn an_actor_without_codec_is_refused(way: Way) -> Result<()> {
+    let text = refused(way, "worker", |actor| actor.codecs([])).await?;
     assert_eq!(text, "root/worker has no codec: list at least one");
     Ok(())
 }
@@ -249,7 +248,7 @@ fn tests() -> Vec<Trial> {
         plain("p11_a_program_with_another_argument_is_a_root", p11_a_program_with_another_argument_is_a_root),
     ];
     macro_rules! tests {
-        ($($test:ident),* $(,)?) => { $(tests.extend(both(stringify!($test), $test));)* };
+        ($($test:ident),* $(,)?) => { $(tests.extend(all_ways(stringify!($test), $test));)* };
     }
     macro_rules! inherited {
         ($($test:ident),* $(,)?) => { $(tests.push(actors(concat!("inherited::", stringify!($test)), $test));)* };

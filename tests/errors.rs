@@ -1,8 +1,8 @@
-//! What the errors say: what happened, where, and what to do about it, on each carrier.
+//! What the errors say: what happened, where, and what to do about it, on each way.
 
 mod harness;
 
-use harness::{both, soon, unique};
+use harness::{By, Way, all_ways, soon, unique};
 use pleach::actor::{ActorBuilder, ActorNursery, Named};
 use pleach::error::Kind;
 use pleach::prelude::*;
@@ -69,7 +69,7 @@ async fn links() -> Result<u64> {
 }
 
 async fn with<Fut>(
-    carrier: Carrier,
+    way: Way,
     describe: impl FnOnce(ActorBuilder) -> ActorBuilder,
     body: impl FnOnce(Portal) -> Fut,
 ) -> Result<()>
@@ -77,7 +77,7 @@ where
     Fut: Future<Output = Result<()>>,
 {
     soon(actor_nursery(async move |n: ActorNursery| {
-        let worker = describe(n.actor(unique("errors")).carrier(carrier).max_message(LIMIT)).start().await?;
+        let worker = describe(n.actor(unique("errors")).by(way).max_message(LIMIT)).start().await?;
         body(worker.clone()).await?;
         worker.cancel_actor().await
     }))
@@ -94,9 +94,9 @@ async fn assert_says(worker: &Portal, error: &Error, kind: Kind, parts: &[&str])
     assert_eq!(worker.run(weighs, ("four".to_owned(),)).await.expect("the actor goes on"), 4);
 }
 
-async fn an_endpoint_that_is_not_exposed(carrier: Carrier) -> Result<()> {
+async fn an_endpoint_that_is_not_exposed(way: Way) -> Result<()> {
     with(
-        carrier,
+        way,
         |actor| actor.expose(weighs),
         async |worker| {
             let error = worker.run(hidden, ()).await.unwrap_err();
@@ -119,9 +119,9 @@ async fn an_endpoint_that_is_not_exposed(carrier: Carrier) -> Result<()> {
     .await
 }
 
-async fn arguments_of_another_type(carrier: Carrier) -> Result<()> {
+async fn arguments_of_another_type(way: Way) -> Result<()> {
     with(
-        carrier,
+        way,
         |actor| actor.expose(weighs).expose(takes_words),
         async |worker| {
             let number = worker.run(Named::<(u64,), u64>::new("errors::weighs"), (21,)).await.unwrap_err();
@@ -146,9 +146,9 @@ async fn arguments_of_another_type(carrier: Carrier) -> Result<()> {
     .await
 }
 
-async fn a_call_that_should_be_a_context_and_the_other_way_round(carrier: Carrier) -> Result<()> {
+async fn a_call_that_should_be_a_context_and_the_other_way_round(way: Way) -> Result<()> {
     with(
-        carrier,
+        way,
         |actor| actor.expose(weighs).expose(takes_words),
         async |worker| {
             let call = worker.run(Named::<(usize,), u64>::new("errors::takes_words"), (0,)).await.unwrap_err();
@@ -162,9 +162,9 @@ async fn a_call_that_should_be_a_context_and_the_other_way_round(carrier: Carrie
     .await
 }
 
-async fn a_payload_that_does_not_decode(carrier: Carrier) -> Result<()> {
+async fn a_payload_that_does_not_decode(way: Way) -> Result<()> {
     with(
-        carrier,
+        way,
         |actor| actor.expose(weighs).expose(takes_words),
         async |worker| {
             let named = Named::<((), u64, String, (usize,)), u64>::new("errors::takes_words");
@@ -183,9 +183,9 @@ async fn a_payload_that_does_not_decode(carrier: Carrier) -> Result<()> {
     .await
 }
 
-async fn a_message_over_the_limit(carrier: Carrier) -> Result<()> {
+async fn a_message_over_the_limit(way: Way) -> Result<()> {
     let describe = |actor: ActorBuilder| actor.expose(weighs).expose(grows).expose(takes_words).expose(starts_large);
-    with(carrier, describe, async |worker| {
+    with(way, describe, async |worker| {
         let over = || "x".repeat(OVER);
         let allowed = format!("at most {LIMIT} are allowed");
         let remedy = "raise the limit";
@@ -215,9 +215,9 @@ async fn a_message_over_the_limit(carrier: Carrier) -> Result<()> {
 }
 
 /// The text is cut, the failure arrives: with its kind, its type, its place.
-async fn a_failure_over_the_limit_arrives_cut(carrier: Carrier) -> Result<()> {
+async fn a_failure_over_the_limit_arrives_cut(way: Way) -> Result<()> {
     with(
-        carrier,
+        way,
         |actor| actor.expose(weighs).expose(fails_large),
         async |worker| {
             let error = worker.run(fails_large, (OVER,)).await.unwrap_err();
@@ -229,9 +229,9 @@ async fn a_failure_over_the_limit_arrives_cut(carrier: Carrier) -> Result<()> {
     .await
 }
 
-async fn a_panic_in_an_endpoint(carrier: Carrier) -> Result<()> {
+async fn a_panic_in_an_endpoint(way: Way) -> Result<()> {
     with(
-        carrier,
+        way,
         |actor| actor.expose(weighs).expose(panics),
         async |worker| {
             let error = worker.run(panics, ("milk".to_owned(),)).await.unwrap_err();
@@ -242,9 +242,9 @@ async fn a_panic_in_an_endpoint(carrier: Carrier) -> Result<()> {
     .await
 }
 
-async fn a_link_where_there_is_no_tokio(carrier: Carrier) -> Result<()> {
+async fn a_link_where_there_is_no_tokio(way: Way) -> Result<()> {
     with(
-        carrier,
+        way,
         |actor| actor.expose(weighs).expose(links),
         async |worker| {
             let error = worker.run(links, ()).await.unwrap_err();
@@ -260,7 +260,7 @@ async fn a_link_where_there_is_no_tokio(carrier: Carrier) -> Result<()> {
 
 async fn the_remedy_for_a_link_helps() -> Result<()> {
     with(
-        Carrier::Inherited,
+        Way::Inherited,
         |actor| actor.expose(links).host(Tokio::current_thread()),
         async |worker| {
             assert_eq!(worker.run(links, ()).await?, 7);
@@ -273,7 +273,7 @@ async fn the_remedy_for_a_link_helps() -> Result<()> {
 fn main() {
     let mut tests = vec![harness::actors("inherited::the_remedy_for_a_link_helps", the_remedy_for_a_link_helps)];
     macro_rules! tests {
-        ($($test:ident),* $(,)?) => { $(tests.extend(both(stringify!($test), $test));)* };
+        ($($test:ident),* $(,)?) => { $(tests.extend(all_ways(stringify!($test), $test));)* };
     }
     tests! {
         an_endpoint_that_is_not_exposed,
@@ -283,7 +283,11 @@ fn main() {
         a_message_over_the_limit,
         a_failure_over_the_limit_arrives_cut,
         a_panic_in_an_endpoint,
-        a_link_where_there_is_no_tokio,
+    }
+    // Where there is one, there is nothing to be said.
+    for (name, way) in [("mem", Way::Mem), ("inherited", Way::Inherited)] {
+        let name = format!("{name}::a_link_where_there_is_no_tokio");
+        tests.push(harness::actors(name, move || a_link_where_there_is_no_tokio(way)));
     }
     harness::main(tests);
 }

@@ -1,5 +1,5 @@
 //! What travels in a dialog between two actors: bounded, in order, decoded or refused, and failures from afar (laws D8,
-//! D9, D11), on each carrier.
+//! D9, D11), on each way.
 
 mod harness;
 
@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use harness::{both, eventually, soon, unique};
+use harness::{By, Way, all_ways, eventually, soon, unique};
 use pleach::actor::{ActorNursery, Named};
 use pleach::error::Kind;
 use pleach::prelude::*;
@@ -126,29 +126,29 @@ async fn reads_sensor() -> Result<u64> {
 /// Asks an actor of its own, `depth` levels down.
 #[pleach::endpoint]
 async fn relays(depth: u32, mem: bool) -> Result<u64> {
-    let carrier = if mem { Carrier::Mem } else { Carrier::Inherited };
-    ask_below(carrier, depth).await
+    let way = if mem { Way::Mem } else { Way::Inherited };
+    ask_below(way, depth).await
 }
 
-async fn ask_below(carrier: Carrier, depth: u32) -> Result<u64> {
+async fn ask_below(way: Way, depth: u32) -> Result<u64> {
     actor_nursery(async move |n: ActorNursery| {
         let name = format!("relay{depth}");
-        let below = n.actor(name).carrier(carrier).expose(reads_sensor).expose(relays).start().await?;
+        let below = n.actor(name).by(way).expose(reads_sensor).expose(relays).start().await?;
         if depth == 0 {
             return below.run(reads_sensor, ()).await;
         }
-        below.run(relays, (depth - 1, carrier == Carrier::Mem)).await
+        below.run(relays, (depth - 1, way == Way::Mem)).await
     })
     .await
 }
 
 /// Runs `body` with one actor that exposes the endpoints that converse, then ends it.
-async fn with_worker<Fut>(carrier: Carrier, body: impl FnOnce(Portal, String) -> Fut) -> Result<()>
+async fn with_worker<Fut>(way: Way, body: impl FnOnce(Portal, String) -> Fut) -> Result<()>
 where
     Fut: Future<Output = Result<()>>,
 {
     actor_nursery(async move |n: ActorNursery| {
-        let actor = n.actor(unique("flow")).carrier(carrier).expose(counted).expose(opens_gate).expose(floods);
+        let actor = n.actor(unique("flow")).by(way).expose(counted).expose(opens_gate).expose(floods);
         let worker = actor.expose(reads_late).expose(adds).start().await?;
         body(worker.clone(), unique("key")).await?;
         worker.cancel_actor().await
@@ -156,8 +156,8 @@ where
     .await
 }
 
-async fn d08_a_far_sender_without_reader_stops(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker, key| {
+async fn d08_a_far_sender_without_reader_stops(way: Way) -> Result<()> {
+    with_worker(way, async |worker, key| {
         let opened = worker.open_context(floods, (40, key.clone()), async |mut near, ()| {
             let held = settled(&worker, &key).await?;
             assert!((2..=HELD).contains(&held), "{held} values of 64 KiB were taken, there is room for {HELD}");
@@ -184,8 +184,8 @@ async fn settled(worker: &Portal, key: &str) -> Result<u64> {
     Ok(last)
 }
 
-async fn d08_an_opener_without_reader_stops(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker, key| {
+async fn d08_an_opener_without_reader_stops(way: Way) -> Result<()> {
+    with_worker(way, async |worker, key| {
         let sent = AtomicU64::new(0);
         let received = worker.open_context(reads_late, (key.clone(),), async |mut near, ()| {
             nursery(async |n| {
@@ -215,8 +215,8 @@ async fn d08_an_opener_without_reader_stops(carrier: Carrier) -> Result<()> {
     .await
 }
 
-async fn d08_what_was_accepted_before_a_graceful_close_is_readable(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker, key| {
+async fn d08_what_was_accepted_before_a_graceful_close_is_readable(way: Way) -> Result<()> {
+    with_worker(way, async |worker, key| {
         let opened = worker.open_context(floods, (10, key.clone()), async |mut near, ()| {
             while worker.run(counted, (key.clone(),)).await? < 10 {}
             // It has returned. The values come first all the same.
@@ -259,8 +259,8 @@ async fn beside<T>(worker: &Portal, wrong: impl Future<Output = Result<T>>) -> R
 
 type Wrong<First, In, Out> = Named<(First, In, Out, (String,)), u64>;
 
-async fn d09_what_the_far_task_cannot_decode_fails_its_own_dialog(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker, key| {
+async fn d09_what_the_far_task_cannot_decode_fails_its_own_dialog(way: Way) -> Result<()> {
+    with_worker(way, async |worker, key| {
         let named = Wrong::<u64, String, u64>::new("flow::adds");
         let wrong = worker.open_context(named, (key.clone(),), async |mut near, _| {
             near.send("not a number".to_owned()).await?;
@@ -276,8 +276,8 @@ async fn d09_what_the_far_task_cannot_decode_fails_its_own_dialog(carrier: Carri
     .await
 }
 
-async fn d09_what_the_opener_cannot_decode_fails_its_own_dialog(carrier: Carrier) -> Result<()> {
-    with_worker(carrier, async |worker, key| {
+async fn d09_what_the_opener_cannot_decode_fails_its_own_dialog(way: Way) -> Result<()> {
+    with_worker(way, async |worker, key| {
         let named = Wrong::<u64, u64, String>::new("flow::adds");
         let wrong = worker.open_context(named, (key.clone(),), async |mut near, _| {
             near.send(7).await?;
@@ -305,10 +305,10 @@ async fn d09_what_the_opener_cannot_decode_fails_its_own_dialog(carrier: Carrier
 }
 
 /// root -> relay1 -> relay0 -> the failure, over two relays.
-async fn d11_a_failure_shows_where_it_was_born_and_who_relayed_it(carrier: Carrier) -> Result<()> {
+async fn d11_a_failure_shows_where_it_was_born_and_who_relayed_it(way: Way) -> Result<()> {
     let error = soon(actor_nursery(async move |n: ActorNursery| {
-        let top = n.actor("top").carrier(carrier).expose(relays).start().await?;
-        top.run(relays, (1, carrier == Carrier::Mem)).await
+        let top = n.actor("top").by(way).expose(relays).start().await?;
+        top.run(relays, (1, way == Way::Mem)).await
     }))
     .await
     .unwrap_err();
@@ -335,7 +335,7 @@ async fn d11_a_failure_shows_where_it_was_born_and_who_relayed_it(carrier: Carri
 fn main() {
     let mut tests = Vec::new();
     macro_rules! tests {
-        ($($test:ident),* $(,)?) => { $(tests.extend(both(stringify!($test), $test));)* };
+        ($($test:ident),* $(,)?) => { $(tests.extend(all_ways(stringify!($test), $test));)* };
     }
     tests! {
         d08_a_far_sender_without_reader_stops,

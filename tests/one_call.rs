@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::processes::{actors as actors_called, assert_gone, children, kill};
-use harness::{SOON, actors, both, soon, unique};
+use harness::{By, SOON, Way, actors, all_ways, soon, unique};
 use pleach::actor::{ActorDied, ActorNursery};
 use pleach::prelude::*;
 
@@ -83,27 +83,27 @@ async fn appears(sign: &Path) -> Result<()> {
 
 async fn p01_the_result_is_the_callers_and_the_actor_is_gone() -> Result<()> {
     assert_eq!(soon(run_in_actor(double, (21,))).await?, 42);
-    let both = nursery(async |n| {
+    let all_ways = nursery(async |n| {
         let (one, two) = (n.spawn(run_in_actor(double, (1,)))?, n.spawn(run_in_actor(half, (8,)))?);
         Ok((one.join().await?, two.join().await?))
     });
-    assert_eq!(soon(both).await?, (2, 4));
+    assert_eq!(soon(all_ways).await?, (2, 4));
     assert_eq!(started_for("double"), 0);
     Ok(())
 }
 
-async fn p01_a_described_actor_lives_for_one_call(carrier: Carrier) -> Result<()> {
+async fn p01_a_described_actor_lives_for_one_call(way: Way) -> Result<()> {
     let name = unique("one");
     soon(actor_nursery(async |n: ActorNursery| {
         for number in 0..3 {
             // The name is free again.
-            assert_eq!(n.actor(&name).carrier(carrier).run(double, (number,)).await?, 2 * number);
+            assert_eq!(n.actor(&name).by(way).run(double, (number,)).await?, 2 * number);
         }
-        let error = n.actor(&name).carrier(carrier).run(half, (7,)).await.unwrap_err();
+        let error = n.actor(&name).by(way).run(half, (7,)).await.unwrap_err();
         let remote = error.remote().expect("it failed in another actor");
         assert_eq!((remote.actor.as_str(), remote.message.as_str()), (format!("root/{name}").as_str(), "7 is odd"));
         // The nursery has not failed by that.
-        assert_eq!(n.actor(&name).carrier(carrier).run(half, (8,)).await?, 4);
+        assert_eq!(n.actor(&name).by(way).run(half, (8,)).await?, 4);
         assert_gone(&[], &name);
         Ok(())
     }))
@@ -159,10 +159,10 @@ async fn c12_a_dropped_call_leaves_nothing() -> Result<()> {
 }
 
 /// The nursery goes on; the actor of the call does not.
-async fn c12_a_dropped_call_ends_its_actor(carrier: Carrier) -> Result<()> {
+async fn c12_a_dropped_call_ends_its_actor(way: Way) -> Result<()> {
     let (sign, name) = (sign(), unique("dropped"));
     soon(actor_nursery(async |n: ActorNursery| {
-        let call = n.actor(&name).carrier(carrier).run(parks, (sign.display().to_string(),));
+        let call = n.actor(&name).by(way).run(parks, (sign.display().to_string(),));
         futures_lite::future::or(call, appears(&sign)).await
     }))
     .await?;
@@ -182,8 +182,8 @@ fn main() {
     macro_rules! inherited {
         ($($test:ident),* $(,)?) => { $(tests.push(actors(concat!("inherited::", stringify!($test)), $test));)* };
     }
-    tests.extend(both("p01_a_described_actor_lives_for_one_call", p01_a_described_actor_lives_for_one_call));
-    tests.extend(both("c12_a_dropped_call_ends_its_actor", c12_a_dropped_call_ends_its_actor));
+    tests.extend(all_ways("p01_a_described_actor_lives_for_one_call", p01_a_described_actor_lives_for_one_call));
+    tests.extend(all_ways("c12_a_dropped_call_ends_its_actor", c12_a_dropped_call_ends_its_actor));
     inherited! {
         p01_the_result_is_the_callers_and_the_actor_is_gone,
         a_failure_there_is_the_failure_here,

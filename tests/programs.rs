@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use harness::processes::{Watched, children, kill};
 use harness::programs::{Program as Role, outcome};
-use harness::{SOON, actors, both, plain, soon, unique};
+use harness::{By, SOON, Way, actors, all_ways, plain, soon, unique};
 use libtest_mimic::{Failed, Trial};
 use pleach::actor::ActorNursery;
 use pleach::prelude::*;
@@ -222,9 +222,9 @@ async fn says(word: String) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
-async fn every_actor_can_run_programs(carrier: Carrier) -> Result<()> {
+async fn every_actor_can_run_programs(way: Way) -> Result<()> {
     soon(actor_nursery(async |n: ActorNursery| {
-        let said = n.actor(unique("says")).carrier(carrier).run(says, ("hello".to_owned(),)).await?;
+        let said = n.actor(unique("says")).by(way).run(says, ("hello".to_owned(),)).await?;
         assert_eq!(said, "hello");
         Ok(())
     }))
@@ -395,7 +395,7 @@ fn tests() -> Vec<Trial> {
             p05_descriptors_that_others_take_meanwhile_leave_no_process,
         ),
     ];
-    tests.extend(both("every_actor_can_run_programs", every_actor_can_run_programs));
+    tests.extend(all_ways("every_actor_can_run_programs", every_actor_can_run_programs));
     macro_rules! roots {
         ($($test:ident),* $(,)?) => { $(tests.push(actors(stringify!($test), $test));)* };
     }

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use pleach::Result;
-use pleach::actor::Carrier;
+use pleach::actor::{ActorBuilder, Carrier};
 use pleach::host::Smol;
+use pleach_bridge::Tokio;
 
 /// No test may take longer; what the issue allows for the whole suite is three minutes.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
@@ -50,14 +51,38 @@ where
     plain(name, move || pleach::actor::run(Smol::one_thread(), root).map_err(|error| format!("{error:?}").into()))
 }
 
-/// A test of both carriers: `mem::name` and `inherited::name`.
-pub(crate) fn both<F, Fut>(name: &str, root: F) -> [Trial; 2]
+/// What an actor is on and in: whatever that is, from outside it is an actor (law L31).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Mem,
+    Inherited,
+    /// In a process of its own that tokio hosts.
+    Infected,
+}
+
+/// A builder that takes a [`Way`].
+pub(crate) trait By {
+    fn by(self, way: Way) -> Self;
+}
+
+impl By for ActorBuilder {
+    fn by(self, way: Way) -> Self {
+        match way {
+            Way::Mem => self.carrier(Carrier::Mem),
+            Way::Inherited => self,
+            Way::Infected => self.host(Tokio::current_thread()),
+        }
+    }
+}
+
+/// A test of all ways: `mem::name`, `inherited::name` and `infected::l31_name`.
+pub(crate) fn all_ways<F, Fut>(name: &str, root: F) -> [Trial; 3]
 where
-    F: FnOnce(Carrier) -> Fut + Copy + Send + 'static,
+    F: FnOnce(Way) -> Fut + Copy + Send + 'static,
     Fut: Future<Output = Result<()>> + Send + 'static,
 {
-    [("mem", Carrier::Mem), ("inherited", Carrier::Inherited)]
-        .map(|(carrier, value)| actors(format!("{carrier}::{name}"), move || root(value)))
+    [("mem::", Way::Mem), ("inherited::", Way::Inherited), ("infected::l31_", Way::Infected)]
+        .map(|(way, value)| actors(format!("{way}{name}"), move || root(value)))
 }
 
 /// What must happen soon, whatever the machine is busy with.
