@@ -70,7 +70,7 @@ impl TreeHandle {
                 Err(Err(failure)) => Err(failure),
             }
         })?;
-        Ok(Held { scope, outcome: told, taken: false })
+        Ok(Held { scope, outcome: told, taken: false, nursery: self.nursery.clone() })
     }
 
     /// Starts `far` as a task of the tree, and converses with it: the roles of a [link](crate::open_link) the other way round.
@@ -142,6 +142,8 @@ pub struct Held<T> {
     scope: CancelScope,
     outcome: oneshot::Receiver<Result<Option<T>>>,
     taken: bool,
+    /// Gets a failure that nobody takes.
+    nursery: Nursery<'static>,
 }
 
 impl<T> Held<T> {
@@ -175,8 +177,17 @@ impl<T> Future for Held<T> {
 
 impl<T> Drop for Held<T> {
     fn drop(&mut self) {
-        if !self.taken {
-            self.scope.cancel("whoever had it as a future has dropped it");
+        if self.taken {
+            return;
+        }
+        // In this order: what the task says of its cancel is for its nursery.
+        self.outcome.close();
+        self.scope.cancel("whoever had it as a future has dropped it");
+        if let Some(Err(failure)) = self.outcome.try_recv()
+            && !failure.is_cancelled()
+            && let Err(refused) = self.nursery.spawn(async { Err::<(), _>(failure) })
+        {
+            tracing::error!("a failure that came when nobody wanted it any more is lost: {refused}");
         }
     }
 }

@@ -124,12 +124,16 @@ async fn in_an_infected_actor(law: Law) -> Result<()> {
 }
 
 impl Law {
-    /// `guest::l01_..` in an infected actor, `thread::l01_..` in a root on smol; `toy_thread::` and `toy_guest::` with a loop of
+    /// `guest::l01_..` in an infected actor, `root::l32_l01_..` in an infected root, `thread::l01_..` in a root on smol; `toy_thread::` and `toy_guest::` with a loop of
     /// fifty lines in place of tokio.
     pub(crate) fn trials(self) -> Vec<Trial> {
         let mut trials = vec![
             actors(format!("guest::{}", self.name), move || in_an_infected_actor(self)),
             actors(format!("thread::{}", self.name), move || (self.thread)()),
+            plain(format!("root::l32_{}", self.name), move || {
+                let ended = pleach::actor::run(Tokio::current_thread(), self.guest);
+                ended.map_err(|error| format!("{error:?}").into())
+            }),
         ];
         if let Some([thread, guest]) = self.toy {
             trials.push(actors(format!("toy_thread::{}", self.name), thread));
