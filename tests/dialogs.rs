@@ -52,6 +52,16 @@ async fn says_why(mut far: Far<(), (), ()>, trace: PathBuf) -> Result<()> {
     Err(error)
 }
 
+/// Writes down how its opener is gone.
+#[pleach::endpoint]
+async fn says_how(mut far: Far<(), (), ()>, trace: PathBuf) -> Result<()> {
+    assert!(far.gone().is_none());
+    far.started(()).await?;
+    let told = far.recv().await.map(drop);
+    std::fs::write(trace, far.gone().expect("it is gone").to_string())?;
+    told
+}
+
 /// Has another actor write down why it was cancelled.
 #[pleach::endpoint]
 async fn relays(mut far: Far<(), (), ()>, trace: PathBuf) -> Result<()> {
@@ -156,7 +166,7 @@ where
         let calls = n.actor(unique("dialogs")).by(way).expose(double).expose(fails).expose(sleeps).expose(exits);
         let starts = calls.expose(starts_twice).expose(sends_early).expose(fails_at_once).expose(returns_at_once);
         let ends = starts.expose(echoes).expose(fails_when_told).expose(cleans_up);
-        let worker = ends.expose(says_why).expose(relays).start().await?;
+        let worker = ends.expose(says_why).expose(says_how).expose(relays).start().await?;
         body(worker.clone()).await?;
         worker.cancel_actor().await
     })
@@ -304,7 +314,31 @@ async fn c04_reasons_travel_with_their_origin(way: Way) -> Result<()> {
             Err::<(), Error>(SensorLost.into())
         });
         assert_eq!(soon(sibling).await.unwrap_err().to_string(), "the sensor is lost");
-        assert_eq!(take(&failed), "root was cancelled: a sibling failed");
+        assert_eq!(take(&failed), "root was cancelled: a sibling failed: the sensor is lost");
+        Ok(())
+    })
+    .await
+}
+
+async fn l17_a_context_can_be_asked_how_its_opener_left(way: Way) -> Result<()> {
+    with_worker(way, async |worker| {
+        let traces: [PathBuf; 3] = std::array::from_fn(|_| traces());
+        let [done, failed, cancelled] = &traces;
+        worker.open_context(says_how, (done.clone(),), async |near, ()| near.finish().await).await?;
+        assert_eq!(take(done), "finished");
+
+        let opened =
+            worker.open_context(says_how, (failed.clone(),), async |_near, ()| -> Result<()> { Err(SensorLost)? });
+        assert_eq!(opened.await.unwrap_err().to_string(), "the sensor is lost");
+        assert_eq!(take(failed), "failed: the sensor is lost");
+
+        let scope = CancelScope::new();
+        let opened = scope.run(worker.open_context(says_how, (cancelled.clone(),), async |mut near, ()| {
+            scope.cancel("not needed");
+            near.recv().await
+        }));
+        assert_eq!(opened.await?, None);
+        assert_eq!(take(cancelled), "cancelled: not needed (asked by root)");
         Ok(())
     })
     .await
@@ -415,6 +449,7 @@ fn main() {
     }
     tests! {
         c04_reasons_travel_with_their_origin,
+        l17_a_context_can_be_asked_how_its_opener_left,
         d01_a_call_ends_as_value_error_or_cancelled,
         d01_a_context_ends_as_value_error_or_cancelled,
         d01_a_cancel_that_crosses_a_return_leaves_one_outcome,

@@ -4,15 +4,12 @@
 
 mod harness;
 
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use harness::processes::{Watched, actors as actors_called, signal};
-use harness::programs::{Program, lines_of, outcome};
+use harness::programs::{Program, outcome};
+use harness::terminal::{Terminal, in_terminal};
 use harness::{SOON, actors, plain, soon, unique};
 use libtest_mimic::{Failed, Trial};
 use pleach::actor::ActorNursery;
@@ -20,7 +17,6 @@ use pleach::error::Reason;
 use pleach::host::Smol;
 use pleach::prelude::*;
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// What a shell makes of SIGINT and of SIGTERM.
 const STATUS: [(Signal, i32); 2] = [(Signal::INT, 130), (Signal::TERM, 143)];
@@ -126,13 +122,6 @@ fn twice() {
     loop {
         std::thread::park();
     }
-}
-
-/// Takes the terminal that its standard input is, and becomes the root of a tree.
-fn in_terminal() -> std::io::Error {
-    rustix::process::setsid().expect("it leads no group");
-    rustix::process::ioctl_tiocsctty(std::io::stdin()).expect("a terminal of nobody's");
-    Command::new("/proc/self/exe").args(["--root=tree".to_owned(), argument(2), argument(3)]).exec()
 }
 
 fn c16_the_first_signal_cancels_the_tree_with_its_grace() -> Result<(), Failed> {
@@ -243,26 +232,15 @@ fn c16_only_a_running_root_is_cancelled_by_a_signal() -> Result<(), Failed> {
 
 /// Ctrl-C at the terminal of a root.
 fn p08_c16_ctrl_c_at_a_terminal_cancels_the_tree() -> Result<(), Failed> {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-    grantpt(&terminal)?;
-    unlockpt(&terminal)?;
-    let other_end = ptsname(&terminal, Vec::new())?.into_string()?;
-    let inside = File::options().read(true).write(true).open(other_end)?;
-    let screen = lines_of(OwnedFd::from(File::from(terminal.try_clone()?)));
-    let mut root = Program::start(
-        Command::new(std::env::current_exe()?)
-            .args(["--in-terminal", &unique("p08"), "quickly"])
-            .stdin(Stdio::from(inside)),
-    );
+    let mut terminal = Terminal::open()?;
+    let mut root = terminal.start(&["--in-terminal", &unique("p08"), "quickly"])?;
     root.line("up");
-    let mut keyboard = File::from(terminal);
-    keyboard.write_all(b"\x03")?;
+    terminal.ctrl_c()?;
     let (ended, stderr) = root.end(2 * SOON);
     assert_eq!((outcome(ended), stderr.as_str()), (Ok(130), ""), "{:?}", root.seen);
     for who in ["root", "middle", "leaf"] {
         assert_eq!(root.line(&format!("cleaned {who}")), "");
     }
-    drop((keyboard, screen));
     Ok(())
 }
 
@@ -304,7 +282,7 @@ fn main() -> ExitCode {
         Some("--root=tree") => return tree(),
         Some("--root=blocked") => return blocked(),
         Some("--twice") => twice(),
-        Some("--in-terminal") => panic!("{}", in_terminal()),
+        Some("--in-terminal") => panic!("{}", in_terminal("tree")),
         _ => harness::main(tests()),
     }
     ExitCode::SUCCESS

@@ -62,8 +62,8 @@ pub fn endpoint(attributes: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// An actor is this same program, started again. What the attribute writes looks first whether this process was started
 /// as one: then it lives that actor's life and exits, and the body below is never run. Otherwise the body runs, as the
-/// root, on smol with one thread. `pleach::actor::enter` and `pleach::actor::run` do the same by hand, also on another
-/// host.
+/// root, on smol with one thread unless another host is named. `pleach::actor::enter` and `pleach::actor::run` do the same by
+/// hand.
 ///
 /// The function takes no arguments and returns nothing or a `pleach::Result<T>`. An `Err` is printed to standard error, with where it
 /// was born and how it came here, and makes the exit status 1, as a panic does; `T` is dropped.
@@ -75,6 +75,8 @@ pub fn endpoint(attributes: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// * `init = function`: a `fn()` that runs in the root and in every actor before the host is started: subscribers, panic
 ///   hooks. In an actor, it must not start processes.
+/// * `host = EXPRESSION`: what runs the root instead of smol with one thread: `host = Smol::threads(4)`, and with `pleach-bridge`
+///   `host = Tokio::current_thread()`. Actors have a host each, by `ActorBuilder::host`.
 ///
 /// # Errors
 /// It does not compile on a function that is not `async` or takes arguments: read `std::env::args()`.

@@ -3,11 +3,14 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::ParseStream;
-use syn::{Error, ItemFn, Path, Result, Token};
+use syn::{Error, Expr, ItemFn, Path, Result, Token};
+
+use crate::test_fn::on_smol;
 
 #[derive(Default)]
 pub(crate) struct Options {
     init: Option<Path>,
+    host: Option<Expr>,
 }
 
 impl Options {
@@ -15,11 +18,12 @@ impl Options {
         let mut options = Self::default();
         while !input.is_empty() {
             let key: syn::Ident = input.parse()?;
-            if key != "init" {
-                return Err(Error::new(key.span(), "expected `init = function`"));
-            }
             input.parse::<Token![=]>()?;
-            options.init = Some(input.parse()?);
+            match key.to_string().as_str() {
+                "init" => options.init = Some(input.parse()?),
+                "host" => options.host = Some(input.parse()?),
+                _ => return Err(Error::new(key.span(), "expected `init = function` or `host = EXPRESSION`")),
+            }
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
             }
@@ -39,11 +43,12 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
     let ident = &sig.ident;
     let output = &sig.output;
     let init = options.init.as_ref().map_or_else(|| quote!(|| {}), |path| quote!(#path));
+    let host = on_smol(options.host.as_ref());
     Ok(quote! {
         #(#attrs)*
         #vis fn #ident() -> ::std::process::ExitCode {
             async fn root() #output #block
-            ::pleach::__private::main(#init, root)
+            ::pleach::__private::main(#init, || #host, root)
         }
     })
 }

@@ -37,7 +37,7 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
     check(function)?;
     let ItemFn { attrs, vis, sig, block, .. } = function;
     let (ident, output) = (&sig.ident, &sig.output);
-    let host = options.host.as_ref().map_or_else(|| quote!(::pleach::host::Smol::one_thread()), |host| quote!(#host));
+    let host = on_smol(options.host.as_ref());
     let bound = options.timeout.as_ref().map_or(Ok(BOUND_MS), milliseconds)?;
     let panics = should_panic(attrs);
     let (run, gives) = match panics.is_some() {
@@ -60,6 +60,11 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
             )
         }
     })
+}
+
+/// The host that is asked for, else smol on one thread.
+pub(crate) fn on_smol(host: Option<&Expr>) -> TokenStream {
+    host.map_or_else(|| quote!(::pleach::host::Smol::one_thread()), |host| quote!(#host))
 }
 
 fn check(function: &ItemFn) -> Result<()> {

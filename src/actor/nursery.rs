@@ -151,9 +151,9 @@ impl Shared {
             let mut state = self.state();
             state.children.retain(|other| !Arc::ptr_eq(other, child));
             failure.map(|error| {
-                let failure = error.id();
+                let reason = Reason::failed(&error);
                 state.failures.push(error);
-                Reason::SiblingFailed { failure }
+                reason
             })
         };
         if let Some(reason) = request {
@@ -239,9 +239,9 @@ impl Shared {
             other => other,
         };
         let reason = match (&body, self.state().failures.first()) {
-            (Err(error), _) if !error.is_cancelled() => Some(Reason::SiblingFailed { failure: error.id() }),
+            (Err(error), _) if !error.is_cancelled() => Some(Reason::failed(error)),
             (Err(_), _) => Some(reason_below()),
-            (Ok(_), Some(failure)) => Some(Reason::SiblingFailed { failure: failure.id() }),
+            (Ok(_), Some(failure)) => Some(Reason::failed(failure)),
             (Ok(_), None) => None,
         };
         if let Some(reason) = reason {

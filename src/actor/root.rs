@@ -23,7 +23,7 @@ use super::turns::Turns;
 use super::wire::{Control, Lost, Setup, Wire};
 use crate::codec::Codec;
 use crate::error::{Kind, Mark, Misuse, Reason};
-use crate::host::{self, Host, Reactor, Root, RootFuture, Smol};
+use crate::host::{self, Host, Reactor, Root, RootFuture};
 use crate::proto::connection::Role;
 use crate::proto::control::ControlMessage;
 use crate::proto::handshake::Known;
@@ -49,14 +49,15 @@ fn new_tree() -> Arc<str> {
 const BY_SIGNAL: u8 = 128;
 
 /// The entry point that `#[pleach::main]` writes: an actor's life if this process was started as one, else the root's.
-pub fn main<F, Fut>(init: fn(), root: F) -> ExitCode
+pub fn main<H, F, Fut>(init: fn(), host: impl FnOnce() -> H, root: F) -> ExitCode
 where
+    H: Host,
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output: Outcome> + Send + 'static,
 {
     enter(init);
     init();
-    let (result, signal) = match run_interruptible(Smol::one_thread(), || async { root().await.outcome() }) {
+    let (result, signal) = match run_interruptible(host(), || async { root().await.outcome() }) {
         Ok(ended) => ended,
         Err(error) => (Err(error), None),
     };
@@ -402,6 +403,7 @@ impl fmt::Debug for FromParent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Smol;
 
     #[test]
     fn two_roots_of_one_process_are_two_trees() {

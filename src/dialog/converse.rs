@@ -115,7 +115,7 @@ where
         Err(error) => {
             let reason = match error.mark() {
                 Some(_) => reason_below(),
-                None => Reason::SiblingFailed { failure: error.id() },
+                None => Reason::failed(&error),
             };
             Err(held.close(error, reason).await)
         }

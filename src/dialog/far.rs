@@ -3,7 +3,7 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
-use super::{End, TrySendError, stay};
+use super::{End, SideGone, TrySendError, stay};
 use crate::Result;
 
 /// What a carrier does for the far task.
@@ -18,6 +18,7 @@ pub(crate) trait FarEnd<First, In, Out>: End + Send {
     /// Takes the value out when it has been accepted.
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>>;
     fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    fn gone(&self) -> Option<SideGone>;
 }
 
 /// The far task's end of a dialog: what a function takes that is linked or opened.
@@ -118,6 +119,13 @@ impl<First, In, Out> Far<First, In, Out> {
     /// Has no effect of its own.
     pub async fn cancelled(&mut self) {
         stay(&mut *self.end, |end, cx| end.poll_cancelled(cx)).await;
+    }
+
+    /// Whether the opener has left, and how: it has failed, was cancelled, or is done.
+    ///
+    /// In a link it is done when its body has returned; in a context when it has said that it sends no more.
+    pub fn gone(&self) -> Option<SideGone> {
+        self.end.gone()
     }
 }
 

@@ -23,6 +23,7 @@
 mod broken;
 mod converse;
 mod far;
+mod gone;
 pub(crate) mod local;
 mod near;
 mod stay;
@@ -31,6 +32,7 @@ pub use broken::{Escalated, NeverStarted, StartTimeout, Stuck};
 pub use converse::{Opener, Options, attend, converse};
 pub use far::Far;
 pub(crate) use far::FarEnd;
+pub use gone::SideGone;
 pub use local::{CallOpener, Local, LocalOpener, Report, local, local_call, local_in_tree};
 pub use near::Near;
 pub(crate) use near::NearEnd;

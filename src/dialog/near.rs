@@ -3,7 +3,7 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
-use super::{End, TrySendError, stay};
+use super::{End, SideGone, TrySendError, stay};
 use crate::Result;
 
 /// What a carrier does for the opener's body.
@@ -20,6 +20,7 @@ pub(crate) trait NearEnd<In, Out, R>: End + Send {
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<In>) -> Poll<Result<()>>;
     fn stop(&mut self);
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<R>>;
+    fn gone(&self) -> Option<SideGone>;
 }
 
 /// The opener's end of a dialog: sends `In`, receives `Out`, and gets the far task's result `R` at the end.
@@ -69,6 +70,11 @@ impl<In, Out, R> Near<In, Out, R> {
     /// [`send`](Near::send).
     pub fn try_send(&mut self, value: In) -> Result<(), TrySendError<In>> {
         self.end.try_send(value)
+    }
+
+    /// Whether the far task has ended, and how. What it has sent before can still be received.
+    pub fn gone(&self) -> Option<SideGone> {
+        self.end.gone()
     }
 
     /// Says that nothing more will be sent: the far task's `recv` gives `None` when it has read the rest.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FailureId, fresh_id};
+use super::{Error, FailureId, fresh_id};
 
 /// Names one cancel scope, unique in the tree for the same reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub enum Reason {
     SiblingFailed {
         /// The failure that did it.
         failure: FailureId,
+        /// What it says; the beginning of it, if that is long.
+        what: String,
     },
     /// A scope in an actor above was cancelled.
     ParentCancelled {
@@ -54,7 +56,20 @@ pub enum Reason {
     NurseryDropped,
 }
 
+/// No reason is longer than this many bytes by what a failure says.
+const WHAT: usize = 512;
+
 impl Reason {
+    /// Because of this failure.
+    pub(crate) fn failed(failure: &Error) -> Self {
+        let mut what = failure.text();
+        if what.len() > WHAT {
+            what.truncate(what.floor_char_boundary(WHAT));
+            what += " ..";
+        }
+        Self::SiblingFailed { failure: failure.id(), what }
+    }
+
     /// The same for those in other actors: with the path of the actor in which it came up, over any number of them. A signal
     /// goes on as it is, because it was meant for the whole tree.
     #[must_use]
@@ -73,7 +88,7 @@ impl fmt::Display for Reason {
             Self::Explicit { by, message } if by.is_empty() => write!(f, "{message}"),
             Self::Explicit { by, message } => write!(f, "{message} (asked by {by})"),
             Self::Deadline => write!(f, "its deadline passed"),
-            Self::SiblingFailed { .. } => write!(f, "a sibling failed"),
+            Self::SiblingFailed { what, .. } => write!(f, "a sibling failed: {what}"),
             Self::ParentCancelled { actor, because } => write!(f, "{actor} was cancelled: {because}"),
             Self::PeerGone => write!(f, "the other end is gone"),
             Self::Signal(number) => write!(f, "signal {number} arrived"),

@@ -129,7 +129,7 @@ impl Scope {
             (None, Some(cancel)) => cancel.mark().cloned().map(Verdict::Cancelled),
             (None, None) => None,
         };
-        let request = failure.as_ref().map(|failure| Reason::SiblingFailed { failure: failure.id() });
+        let request = failure.as_ref().map(Reason::failed);
         {
             let ended = &mut self.lock().ended;
             ended.failures.extend(failure);

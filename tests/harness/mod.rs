@@ -4,6 +4,7 @@
 
 pub(crate) mod processes;
 pub(crate) mod programs;
+pub(crate) mod terminal;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -270,7 +270,8 @@ pub(crate) async fn l17_the_foreign_side_is_told_why<P: Place>() -> Result<()> {
 
     let (failed, seen) = end_as_seen::<P, _>(async || -> Result<()> { Err(BodyError)? }).await;
     let failure = failed.unwrap_err().id();
-    assert_eq!(reason(&seen), Some(Reason::SiblingFailed { failure }));
+    let what = BodyError.to_string();
+    assert_eq!(reason(&seen), Some(Reason::SiblingFailed { failure, what }));
 
     let kept = Mutex::new(None);
     let scope = CancelScope::new();

@@ -2,6 +2,8 @@
 //! inside an infected actor, and as `thread::..` with a tokio of its own beside a root on smol.
 
 mod cancel;
+mod causes;
+mod cleanup;
 mod ends;
 mod errors;
 mod flow;
@@ -13,6 +15,7 @@ mod open;
 mod place;
 mod quiet;
 mod rows;
+mod rows_within;
 mod spawned;
 mod start;
 mod tools;
@@ -31,11 +34,14 @@ fn laws() -> Vec<Law> {
         spawned::laws(),
         start::laws(),
         errors::laws(),
+        causes::laws(),
+        cleanup::laws(),
         cancel::laws(),
         ends::laws(),
         flow::laws(),
         held::laws(),
         rows::laws(),
+        rows_within::laws(),
         cancel::laws_of_tokio(),
         errors::laws_of_tokio(),
         rows::laws_of_tokio(),
@@ -66,6 +72,8 @@ fn others() -> Vec<Trial> {
         trials.push(plain(name("l36_clean_runs_are_silent"), move || law(placement)));
         let law = quiet::l36_cancelled_runs_are_silent;
         trials.push(plain(name("l36_cancelled_runs_are_silent"), move || law(placement)));
+        let law = quiet::row21_abnormal_ends_are_silent;
+        trials.push(plain(name("row21_abnormal_ends_are_silent"), move || law(placement)));
     }
     trials
 }

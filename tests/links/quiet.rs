@@ -118,6 +118,21 @@ pub(crate) fn l36_cancelled_runs_are_silent(placement: &str) -> Result<(), Faile
     are_silent(placement, &tests)
 }
 
+/// There: every abnormal end is reported once more by the loop's handler of last resort.
+pub(crate) fn row21_abnormal_ends_are_silent(placement: &str) -> Result<(), Failed> {
+    let tests = [
+        "row01_the_task_fails_while_the_body_receives",
+        "row03_the_body_fails",
+        "row04_both_raise_independently",
+        "row08_a_body_error_beside_a_task_that_waits_for_something_else",
+        "row13_a_task_that_swallows_the_signal",
+        "row14_a_task_that_is_cancelled_on_its_own_side",
+        "l12_a_failure_that_was_told_of_comes_second",
+        "l14_a_failure_after_the_cancel_is_kept",
+    ];
+    are_silent(placement, &tests)
+}
+
 pub(crate) fn l36_an_example_is_silent() -> Result<(), Failed> {
     is_silent("infected_echo", Command::new(harness::example("infected_echo")?).args(["--rounds", "200"]))
 }

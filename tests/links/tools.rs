@@ -56,6 +56,11 @@ pub(crate) fn names_a_task(text: &str) -> bool {
     ["tokio task", "toy task"].into_iter().any(|noun| text.contains(noun))
 }
 
+/// What an error says of its causes, nearest first.
+pub(crate) fn causes(error: &Error) -> Vec<String> {
+    error.to_remote("here", 0).chain
+}
+
 /// The far end of a link that starts with nothing and carries numbers.
 pub(crate) type Numbers = Far<(), u32, u32>;
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::{Wire, register};
 use crate::Result;
 use crate::dialog::local::runtime_await;
-use crate::dialog::{End, FarEnd, TrySendError};
+use crate::dialog::{End, FarEnd, SideGone, TrySendError};
 use crate::error::{Closed, Misuse};
 use crate::proto::event::{DialogId, Received, SendError, Sent};
 use crate::task::{CancelScope, Wait};
@@ -120,6 +120,13 @@ where
             Poll::Pending => {}
         }
         Poll::Pending
+    }
+
+    fn gone(&self) -> Option<SideGone> {
+        match self.scope.mark() {
+            Some(mark) => Some(SideGone::because(mark.reason)),
+            None => self.wire.step(|state| state.proto.is_peer_closed(self.id)).then_some(SideGone::Finished),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::far::Scratch;
 use super::{Waiting, Wire, register};
 use crate::actor::endpoint::Target;
 use crate::dialog::local::{far_failed, runtime_await};
-use crate::dialog::{End, FarReturned, Near, NearEnd, NeverStarted, Opener, Stuck, TrySendError};
+use crate::dialog::{End, FarReturned, Near, NearEnd, NeverStarted, Opener, SideGone, Stuck, TrySendError};
 use crate::error::{Closed, Misuse, Reason};
 use crate::proto::event::{DialogId, OpenError, Outcome, Received};
 use crate::proto::start::Start;
@@ -104,6 +104,8 @@ pub(super) struct Seen {
     pub(super) outcome: Option<Result<Vec<u8>>>,
     ended: bool,
     failed: bool,
+    /// The same for whoever only asks.
+    gone: Option<SideGone>,
     /// The opener has left: whoever carried the near end out of the body waits for nothing.
     over: bool,
 }
@@ -121,9 +123,16 @@ impl Shared {
         {
             seen.ended = true;
             seen.failed = outcome.is_err();
+            seen.gone = Some(outcome.as_ref().err().map_or(SideGone::Finished, SideGone::with));
             seen.outcome = Some(outcome);
         }
         seen.ended.then_some(seen.failed)
+    }
+
+    /// How it has ended, if it has.
+    fn gone(&self) -> Option<SideGone> {
+        self.look()?;
+        self.seen().gone.clone()
     }
 
     /// Registers for the outcome; `true` if it is there.
@@ -331,5 +340,9 @@ where
             Some(false) => Poll::Ready(self.result()),
             None => self.park(cx),
         }
+    }
+
+    fn gone(&self) -> Option<SideGone> {
+        self.shared.gone()
     }
 }

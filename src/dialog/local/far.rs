@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use super::Shared;
 use super::link::{Link, news};
 use super::queue::{Reader, Rest, Writer, poll_attempts};
-use crate::dialog::{End, FarEnd, TrySendError};
+use crate::dialog::{End, FarEnd, SideGone, TrySendError};
 use crate::error::Misuse;
 use crate::task::Wait;
 use crate::{Error, Result};
@@ -220,5 +220,12 @@ where
             self.link.signal.leave();
         }
         cancelled
+    }
+
+    fn gone(&self) -> Option<SideGone> {
+        if let Some(mark) = &self.shared.lock().cancel {
+            return Some(SideGone::because(mark.reason.clone()));
+        }
+        (self.link.news() & (news::FINISHED | news::GONE) != 0).then_some(SideGone::Finished)
     }
 }

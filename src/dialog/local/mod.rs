@@ -24,7 +24,7 @@ pub use self::opener::LocalOpener;
 use self::queue::{Reader, Writer, queue};
 use self::report::Ended;
 pub use self::report::Report;
-use super::{Far, FarFailed, FarReturned, NearGone};
+use super::{Far, FarFailed, FarReturned, NearGone, SideGone};
 use crate::Error;
 use crate::error::{Cancelled, Closed, Kind, Mark, Misuse};
 use crate::proto::dialog::Callee;
@@ -105,12 +105,14 @@ struct Core<First, In, Out, R> {
     /// Whether the far task has been given the cancel, or waits where it will be.
     told: bool,
     ended: Ended<R>,
+    /// How the far task has ended, for whoever only asks.
+    gone: Option<SideGone>,
 }
 
 impl<First, In, Out, R> Core<First, In, Out, R> {
     fn new(near: (Writer<In>, Reader<Out>)) -> Self {
         let phase = Callee::new(false);
-        Self { phase, first: None, near: Some(near), cancel: None, told: false, ended: Ended::default() }
+        Self { phase, first: None, near: Some(near), cancel: None, told: false, ended: Ended::default(), gone: None }
     }
 
     /// The far side's view of a cancel: an error that is a cancel of a scope no ancestor of a foreign task has.

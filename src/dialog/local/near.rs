@@ -7,7 +7,7 @@ use super::link::{Link, Side, news};
 use super::queue::{Reader, Writer, poll_attempts};
 use super::{Shared, near_error, runtime_await};
 use crate::Result;
-use crate::dialog::{End, NearEnd, TrySendError};
+use crate::dialog::{End, NearEnd, SideGone, TrySendError};
 use crate::task::Wait;
 
 pub(super) struct LocalNear<First, In, Out, R> {
@@ -161,5 +161,9 @@ where
                 finished
             }
         }
+    }
+
+    fn gone(&self) -> Option<SideGone> {
+        self.shared.lock().gone.clone()
     }
 }

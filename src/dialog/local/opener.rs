@@ -7,7 +7,7 @@ use super::Shared;
 use super::link::{Side, news};
 use super::near::LocalNear;
 use super::report::{Ended, Hears, own_view};
-use crate::dialog::{Near, Opener};
+use crate::dialog::{Near, Opener, SideGone};
 use crate::error::{Mark, Reason, ScopeId};
 use crate::{Error, Result};
 
@@ -151,6 +151,7 @@ impl<First: Send, In: Send, Out: Send, R: Send> Hears<R> for Shared<First, In, O
             let _ = core.phase.finish();
             let outcome = outcome.map_err(|error| own_view(error, core.cancel.as_ref()));
             let failed = if outcome.is_err() { news::FAILED } else { 0 };
+            core.gone = Some(outcome.as_ref().err().map_or(SideGone::Finished, SideGone::with));
             core.ended = Ended::now(outcome, dropped);
             self.link.announce(news::ENDED | failed);
         }

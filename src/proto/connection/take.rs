@@ -8,6 +8,11 @@ use crate::proto::entry::Side;
 use crate::proto::event::{DialogId, Outcome, Received};
 
 impl Connection {
+    /// Whether the peer has said that it sends no more in this dialog.
+    pub(crate) fn is_peer_closed(&self, id: DialogId) -> bool {
+        self.dialogs.get(id).is_none_or(|entry| entry.side.is_peer_closed())
+    }
+
     /// Appends the start of a dialog that the peer opened to `out`, once. `None` if there is none, or nobody to run it
     /// for any more.
     pub(crate) fn take_start(&mut self, id: DialogId, out: &mut Vec<u8>) -> Option<StartInfo> {

@@ -90,13 +90,11 @@ impl<P> Course<P> {
                 break;
             };
             let outcome = ended?;
-            let failure = outcome.as_ref().err().map(Error::id);
+            let failed = outcome.as_ref().err().map(Reason::failed);
             self.tell(index, outcome);
             if self.enough {
-                n.request_children(match failure {
-                    Some(failure) => Reason::SiblingFailed { failure },
-                    None => Reason::Explicit { by: String::new(), message: "the others were enough".to_owned() },
-                });
+                let enough = || Reason::Explicit { by: String::new(), message: "the others were enough".to_owned() };
+                n.request_children(failed.unwrap_or_else(enough));
             }
         }
         Ok(())

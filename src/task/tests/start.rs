@@ -154,7 +154,12 @@ async fn unreachable_child() -> Result<()> {
 fn c10_a_start_in_a_nursery_that_has_ended_is_closed() {
     let error = virtually(async {
         let n = nursery(async |n| Ok(n)).await?;
-        n.start(async |status: TaskStatus<()>| Ok(status.started(()))).await.map(drop)
+        n.start(async |status: TaskStatus<()>| {
+            status.started(());
+            Ok(())
+        })
+        .await
+        .map(drop)
     });
     assert!(error.unwrap_err().downcast_ref::<Closed>().is_some());
 }
