@@ -52,6 +52,8 @@ mod snapshot;
 mod strand;
 pub mod time;
 mod wait;
+mod waiters;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
