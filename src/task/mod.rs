@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+pub mod broadcast;
 mod budget;
 mod cancel;
 pub mod channel;

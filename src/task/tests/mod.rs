@@ -1,5 +1,6 @@
 //! Tests of the task core, named after the laws they check.
 
+mod broadcast;
 mod cancel;
 mod channel;
 mod nursery;
