@@ -39,6 +39,7 @@ pub mod clock;
 mod defer;
 mod ending;
 pub mod guest;
+mod interval;
 mod limit;
 mod link;
 mod nursery;
@@ -64,6 +65,7 @@ pub use child::{Child, ChildFailed, Joining};
 pub(crate) use defer::entrust_or;
 pub use defer::{defer, entrust};
 pub use guest::{start_guest_run, start_guest_run_with};
+pub use interval::{Interval, MissedTicks, interval};
 pub use limit::{current_effective_deadline, fail_after, fail_at, move_on_after, move_on_at, shield};
 pub use nursery::{
     LocalNursery, Named, NeverStarted, Nursery, Parallel, TaskStatus, enter_parallel, local_nursery, nursery,

@@ -3,6 +3,7 @@
 mod broadcast;
 mod cancel;
 mod channel;
+mod interval;
 mod nursery;
 mod time;
 mod watch;
