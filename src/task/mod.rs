@@ -50,6 +50,7 @@ mod ring;
 mod roster;
 mod scope;
 mod send_error;
+mod shared;
 mod snapshot;
 mod strand;
 pub mod time;
@@ -70,6 +71,7 @@ pub use limit::{current_effective_deadline, fail_after, fail_at, move_on_after, 
 pub use nursery::{
     LocalNursery, Named, NeverStarted, Nursery, Parallel, TaskStatus, enter_parallel, local_nursery, nursery,
 };
+pub use shared::{Holder, Shared};
 pub use snapshot::{ScopeKind, ScopeNode, TaskNode, TaskState, snapshot};
 pub use time::{sleep, sleep_until};
 pub use wait::{Cancellable, Wait, WaitsFor, cancellable, checkpoint};

@@ -5,6 +5,7 @@ mod cancel;
 mod channel;
 mod interval;
 mod nursery;
+mod shared;
 mod time;
 mod watch;
 
