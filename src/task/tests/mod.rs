@@ -3,6 +3,7 @@
 mod broadcast;
 mod cancel;
 mod channel;
+mod gather;
 mod interval;
 mod nursery;
 mod shared;
