@@ -10,7 +10,7 @@ use super::NearGone;
 use super::broken::{Escalated, NeverStarted, StartTimeout, Stuck};
 use crate::error::{Closed, Kind, Reason};
 use crate::task::clock::Alarm;
-use crate::task::{CancelScope, cancellable, entrust_or, gather, reason_below, remaining_grace, shield};
+use crate::task::{CancelScope, cancellable, entrust_or, one_error, reason_below, remaining_grace, shield};
 use crate::{Error, Result};
 
 /// What a carrier does for the opener: it starts nothing and waits for nothing, it only says what the far task did and
@@ -227,7 +227,7 @@ impl<O: Opener<First>, First: 'static> Held<O, First> {
             Err(_) => (reason_below(), Duration::ZERO),
         };
         let (trouble, failure) = self.end(reason, waited).await;
-        gather(failure.into_iter().chain(trouble).collect()).map_or(Ok(value), Err)
+        one_error(failure.into_iter().chain(trouble).collect()).map_or(Ok(value), Err)
     }
 
     /// The body failed or was cancelled: end the far task and keep what it says beside our own error.
@@ -241,7 +241,7 @@ impl<O: Opener<First>, First: 'static> Held<O, First> {
         if far_at.is_some_and(|far_at| far_at < at) {
             all.reverse();
         }
-        gather(all.into_iter().chain(trouble).collect()).expect("either of them has failed")
+        one_error(all.into_iter().chain(trouble).collect()).expect("either of them has failed")
     }
 
     /// Cancel, grace, abort, its bound. What there is to say of it, and the far task's failure if that is no echo.

@@ -30,15 +30,19 @@
 #![forbid(unsafe_code)]
 
 mod body;
+pub mod broadcast;
 mod budget;
 mod cancel;
 pub(crate) mod census;
 pub mod channel;
 mod child;
 pub mod clock;
+mod crowd;
 mod defer;
 mod ending;
+mod gather;
 pub mod guest;
+mod interval;
 pub mod join;
 mod limit;
 mod link;
@@ -48,12 +52,14 @@ mod outcome;
 pub(crate) mod panics;
 mod roster;
 mod scope;
+mod shared;
 mod snapshot;
 mod strand;
 pub mod sync;
 pub mod time;
 mod wait;
 mod waiters;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -62,14 +68,17 @@ pub use cancel::CancelScope;
 pub use child::{Child, ChildFailed, Joining};
 pub(crate) use defer::entrust_or;
 pub use defer::{defer, entrust};
+pub use gather::gather;
 pub use guest::{start_guest_run, start_guest_run_with};
+pub use interval::{Interval, MissedTicks, interval};
 pub use limit::{current_effective_deadline, fail_after, fail_at, move_on_after, move_on_at, shield};
 pub use nursery::{
     LocalNursery, Named, NeverStarted, Nursery, Parallel, TaskStatus, enter_parallel, local_nursery, nursery,
 };
+pub use shared::{Holder, Shared};
 pub use snapshot::{ScopeKind, ScopeNode, TaskNode, TaskState, snapshot};
 pub use time::{Clock, VirtualClock, sleep, sleep_until};
 pub use wait::{Cancellable, Wait, WaitsFor, cancellable, checkpoint};
 
-pub(crate) use outcome::{gather, sift, stray};
+pub(crate) use outcome::{gather as one_error, sift, stray};
 pub(crate) use wait::{current_mark, not_cancelled, reason_below, remaining_grace};

@@ -164,6 +164,11 @@ impl Wait {
         Self { registered: None, nap: None, at: Some(Location::caller()), what, yielded: false }
     }
 
+    /// One for a function that has several, at the line of its caller.
+    pub(crate) fn at(what: WaitsFor, at: &'static Location<'static>) -> Self {
+        Self { registered: None, nap: None, at: Some(at), what, yielded: false }
+    }
+
     /// The same `Wait` for something else, at the caller's line.
     #[track_caller]
     pub fn renew(&mut self, what: WaitsFor) {
@@ -261,6 +266,21 @@ impl Wait {
         if self.registered.is_some() {
             self.leave();
         }
+    }
+
+    /// One poll of an await whose `attempt` leaves the waker where it is found: the three steps in their order.
+    pub(crate) fn attempt<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        attempt: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<Result<R>> {
+        ready!(self.check(cx))?;
+        let attempted = attempt(cx);
+        match attempted {
+            Poll::Ready(_) => self.done(),
+            Poll::Pending => self.park(cx),
+        }
+        attempted.map(Ok)
     }
 
     #[cold]

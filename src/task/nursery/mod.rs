@@ -200,7 +200,7 @@ impl<'env> Nursery<'env> {
 
     #[inline]
     #[track_caller]
-    fn start_child<T, F>(&self, future: F, place: impl FnOnce(&Arc<Scope>) -> Place) -> Result<Child<T>>
+    pub(crate) fn start_child<T, F>(&self, future: F, place: impl FnOnce(&Arc<Scope>) -> Place) -> Result<Child<T>>
     where
         F: Future<Output = Result<T>> + Send + 'env,
         T: Send + 'env,

@@ -1,17 +1,22 @@
 //! Tests of the task core, named after the laws they check.
 
+mod broadcast;
 mod budget;
 mod cancel;
 mod channel;
+mod gather;
+mod interval;
 mod join;
 #[cfg(pleach_loom)]
 mod loom;
 mod nursery;
 mod parallel;
+mod shared;
 mod snapshot;
 mod start;
 mod sync;
 mod time;
+mod watch;
 
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex};
@@ -54,6 +59,19 @@ async fn settle() -> Result<()> {
 /// Whether `result` is the cancel of `scope`.
 fn is_cancel_of<T>(result: &Result<T>, scope: &CancelScope) -> bool {
     result.as_ref().err().and_then(|error| error.mark()).is_some_and(|mark| mark.scope == scope.id())
+}
+
+/// For code that would block its thread for ever if it were wrong, such as by a lock that is taken twice.
+fn on_a_thread(f: impl FnOnce() + Send + 'static) {
+    let (done, wait) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        f();
+        done.send(()).unwrap();
+    });
+    match wait.recv_timeout(Duration::from_secs(10)) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it is stuck"),
+        _ => thread.join().unwrap(),
+    }
 }
 
 /// What happened, in order.
