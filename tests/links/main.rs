@@ -6,6 +6,7 @@ mod causes;
 mod cleanup;
 mod ends;
 mod errors;
+mod fanout;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -38,6 +39,7 @@ fn laws() -> Vec<Law> {
         cleanup::laws(),
         cancel::laws(),
         ends::laws(),
+        fanout::laws(),
         flow::laws(),
         held::laws(),
         rows::laws(),
