@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["error"]),
     // Links and contexts have the same phases: those of the protocol.
     ("dialog", &["error", "shim", "waiting", "task", "proto"]),
-    ("host", &["error", "task", "transport"]),
+    ("host", &["error", "sys", "task", "transport"]),
     ("testing", &["error", "task"]),
     ("actor", &["error", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),
 ];

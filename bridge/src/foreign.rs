@@ -154,7 +154,7 @@ where
     T: Send + 'static,
 {
     not_cancelled().await?;
-    let name = Name { noun: on.noun(), function: type_name::<F>() };
+    let name = Name { noun: on.noun(), function: type_name::<F> };
     let (opener, report) = local_call();
     let nudge = Arc::new(Nudge::default());
     on.start(task::<L, _, _, _>(name, nudge.clone(), report, work))?;

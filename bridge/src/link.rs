@@ -175,7 +175,7 @@ where
     R: Send + 'static,
 {
     not_cancelled().await?;
-    let opener = launch(on, type_name::<F>(), capacity, far)?;
+    let opener = launch(on, type_name::<F>, capacity, far)?;
     let near = opener.opener.near();
     converse(opener, options, |first| body(near, first)).await
 }
@@ -183,7 +183,7 @@ where
 /// Starts the foreign task, and gives the control of it.
 pub(crate) fn launch<L, F, FarFut, First, In, Out, R>(
     on: L,
-    function: &'static str,
+    function: fn() -> &'static str,
     capacity: usize,
     far: F,
 ) -> Result<LinkOpener<First, In, Out, R>>

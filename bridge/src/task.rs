@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 use pleach::dialog::Report;
 use pleach::error::Group;
+use pleach::host::during;
 use pleach::{Error, Result};
 
 use crate::drops::watched;
@@ -50,12 +51,13 @@ pub enum Translated {
 #[derive(Clone, Copy)]
 pub(crate) struct Name {
     pub(crate) noun: &'static str,
-    pub(crate) function: &'static str,
+    /// What says it: a place in memory by which another thread can ask.
+    pub(crate) function: fn() -> &'static str,
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}`", self.noun, self.function)
+        write!(f, "{} `{}`", self.noun, (self.function)())
     }
 }
 
@@ -169,7 +171,8 @@ where
             self.end(None);
             return Poll::Ready(());
         }
-        match self.as_mut().step(cx) {
+        let function = self.outcome.name.function;
+        match during(function, || self.as_mut().step(cx)) {
             Poll::Ready(result) => self.end(Some(result)),
             // Judged by a nudge that the poll began with: whoever listens has had a turn to say so.
             Poll::Pending if word != Nudge::NONE && self.is_deaf() => self.end(None),

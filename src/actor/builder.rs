@@ -43,6 +43,7 @@ pub struct ActorBuilder {
     pub(super) carrier: Carrier,
     pub(super) max_message: usize,
     pub(super) waiting: Waiting,
+    pub(super) blocked_limit: Option<Duration>,
 }
 
 impl ActorBuilder {
@@ -57,6 +58,7 @@ impl ActorBuilder {
             carrier: Carrier::default(),
             max_message: 16 << 20,
             waiting: Waiting::default(),
+            blocked_limit: None,
         }
     }
 
@@ -123,6 +125,29 @@ impl ActorBuilder {
     /// ```
     pub fn waiting(mut self, waiting: Waiting) -> Self {
         self.waiting = waiting;
+        self
+    }
+
+    /// Ends the actor when its thread has not turned for this long: it is cancelled, which a blocked thread does not hear, and after
+    /// its grace come SIGTERM and SIGKILL. Its nursery fails, and its dialogs, with [`ActorDied`](super::ActorDied), which
+    /// says what [blocked](super::Blocked) it.
+    ///
+    /// For infected actors: their thread runs code of others. Without this call, a thread that has not turned for a second is only reported,
+    /// by the parent, at the level WARN; and once more each time when that has become twice as long. Shorter limits than a second are one.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use pleach::prelude::*;
+    /// async fn start_a_doubtful_one() -> Result<()> {
+    ///     actor_nursery(async |n| {
+    ///         let legacy = n.actor("legacy").end_when_blocked(Duration::from_secs(30)).start().await?;
+    ///         legacy.cancel_actor().await
+    ///     })
+    ///     .await
+    /// }
+    /// ```
+    pub fn end_when_blocked(mut self, limit: Duration) -> Self {
+        self.blocked_limit = Some(limit);
         self
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use super::process::{Death, Outcome};
 use crate::Error;
 use crate::error::{FailureId, Kind, RemoteError};
+use crate::proto::blocked::Blocked;
 
 /// An actor's process ended without having been asked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,19 +22,24 @@ pub struct ActorDied {
     pub dialogs: Vec<String>,
     /// What it last wrote to its standard error.
     pub stderr_tail: String,
+    /// What its thread was blocked by when it ended, if it was.
+    pub blocked: Option<Blocked>,
     text: String,
 }
 
 impl ActorDied {
-    pub(super) fn new(death: &Death, dialogs: Vec<String>) -> Self {
+    pub(super) fn new(death: &Death, dialogs: Vec<String>, blocked: Option<Blocked>) -> Self {
         let (signal, status) = match death.outcome {
             Outcome::Signaled { signal, .. } => (Some(signal), None),
             Outcome::Exited(status) => (None, Some(status)),
             _ => (None, None),
         };
         let stderr_tail = String::from_utf8_lossy(&death.stderr_tail).into_owned();
-        let text = death.to_string();
-        Self { actor: death.path.clone(), pid: death.pid, signal, status, dialogs, stderr_tail, text }
+        let mut text = death.to_string();
+        if let Some(blocked) = &blocked {
+            text += &format!("\n   its thread was {blocked}");
+        }
+        Self { actor: death.path.clone(), pid: death.pid, signal, status, dialogs, stderr_tail, blocked, text }
     }
 }
 
@@ -59,10 +65,10 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn new(death: &Death, incarnation: u64, dialogs: Vec<String>) -> Self {
+    pub(super) fn new(death: &Death, incarnation: u64, dialogs: Vec<String>, blocked: Option<Blocked>) -> Self {
         let last_word = death.bye.clone().flatten();
         let id = last_word.as_ref().map_or_else(FailureId::fresh, |error| error.id);
-        Self { id, died: ActorDied::new(death, dialogs), incarnation, last_word }
+        Self { id, died: ActorDied::new(death, dialogs, blocked), incarnation, last_word }
     }
 
     /// Whether the actor itself said what it failed with.

@@ -7,9 +7,11 @@
 //! command/      foreign programs
 //! root.rs       a program's entry                serve.rs     an actor's life         process/  birth and death of processes
 //! test_root.rs  a test as a root                 started.rs   what it may wait for
+//! blocked.rs    threads that do not turn
 //! ```
 
 mod ambient;
+mod blocked;
 mod builder;
 mod child;
 pub(crate) mod command;
@@ -27,6 +29,7 @@ pub(crate) mod test_root;
 mod turns;
 mod wire;
 
+pub use crate::proto::blocked::Blocked;
 pub use builder::{ActorBuilder, Carrier, StartFailed};
 pub use endpoint::{CallFn, DialogFn, Named};
 pub use failure::ActorDied;

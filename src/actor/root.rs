@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::ambient::{In, Me, me};
+use super::blocked;
 use super::command::Programs;
 use super::endpoint::{self, Entry};
 use super::interrupted::Interruption;
@@ -215,7 +216,9 @@ fn run_on<T: Send + 'static>(
     let slot = result.clone();
     let body: Root = Box::new(move |reactor: Arc<dyn Reactor>| -> RootFuture {
         Box::pin(async move {
-            let ended = with_services(Place::root(), reactor, |me| In::new(me, root)).await;
+            let place = Place::root();
+            let _watched = blocked::watch(&place.path, None);
+            let ended = with_services(place, reactor, |me| In::new(me, root)).await;
             *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(ended);
         })
     });
@@ -327,6 +330,7 @@ async fn actor(role: ChildRole, reactor: Arc<dyn Reactor>) -> Result<()> {
     let codec = Codec::from_name(&agreed.codec)
         .ok_or_else(|| Misuse::new(format!("{}: no codec `{}` in this program", spec.path, agreed.codec)))?;
     let above = spec.path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
+    let _watched = blocked::watch(&spec.path, Some(parent.clone()));
     let place = Place { path: spec.path, tree: tree.into(), incarnation: spec.incarnation, grace };
     with_services(place, reactor, async move |me| {
         let setup = Setup {

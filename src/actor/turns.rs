@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use crate::host::Reactor;
+use crate::host::{Reactor, turn};
 
 /// The turns of one actor's root.
 pub(crate) struct Turns {
@@ -87,7 +87,7 @@ impl<F: Future> Future for InTurns<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let polled = this.root.poll(cx);
+        let polled = turn(None, || this.root.poll(cx));
         if polled.is_pending() {
             this.turns.give();
         }

@@ -5,6 +5,7 @@
 //! started in other processes is *registered* by name, by the crate that owns it, so that it can be named to a child.
 
 mod poll;
+mod pulse;
 mod registry;
 mod smol;
 
@@ -15,6 +16,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
+pub(crate) use pulse::{Beat, here, turn};
+pub use pulse::{Here, Pulse, during};
 pub use registry::{HOSTS, HostEntry};
 pub(crate) use registry::{make, names};
 pub use smol::Smol;

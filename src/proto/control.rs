@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use thiserror::Error;
 
+use super::blocked::Blocked;
 use super::fragment::{BadHeader, HEADER, Header, Kind, MAX_PAYLOAD};
 use crate::error::{Reason, RemoteError};
 
@@ -109,6 +110,8 @@ pub(crate) enum ControlMessage {
         /// The failure.
         error: Option<RemoteError>,
     },
+    /// The child's thread does not turn, or does so again.
+    Blocked(Option<Box<Blocked>>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -127,6 +130,12 @@ struct NumberBody {
 struct ByeBody {
     #[serde(default)]
     error: Option<RemoteError>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlockedBody {
+    #[serde(default)]
+    blocked: Option<Box<Blocked>>,
 }
 
 /// A message that cannot be sent.
@@ -179,6 +188,7 @@ impl ControlMessage {
             Self::CancelAck { .. } | Self::CancelActorAck => Ok(()),
             Self::Ping(number) | Self::Pong(number) => put(out, &NumberBody { number: *number }),
             Self::Bye { error } => put(out, &ByeBody { error: error.clone() }),
+            Self::Blocked(blocked) => put(out, &BlockedBody { blocked: blocked.clone() }),
         }
     }
 
@@ -215,6 +225,7 @@ impl ControlMessage {
             Self::Ping(_) => (Kind::Ping, 0),
             Self::Pong(_) => (Kind::Pong, 0),
             Self::Bye { .. } => (Kind::Bye, 0),
+            Self::Blocked(_) => (Kind::Blocked, 0),
         }
     }
 
@@ -232,6 +243,7 @@ impl ControlMessage {
             (Kind::Ping, _) => Self::Ping(get::<NumberBody>(kind, payload)?.number),
             (Kind::Pong, _) => Self::Pong(get::<NumberBody>(kind, payload)?.number),
             (Kind::Bye, _) => Self::Bye { error: get::<ByeBody>(kind, payload)?.error },
+            (Kind::Blocked, _) => Self::Blocked(get::<BlockedBody>(kind, payload)?.blocked),
             (other, _) => return Err(ControlError::Misplaced(other)),
         })
     }

@@ -39,12 +39,13 @@ pub(crate) enum Kind {
     Ping = 13,
     Pong = 14,
     Bye = 15,
+    Blocked = 16,
 }
 
 impl Kind {
     /// The kind with this number.
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [Kind; 15] = [
+        const ALL: [Kind; 16] = [
             Kind::Hello,
             Kind::SpawnSpec,
             Kind::Start,
@@ -60,6 +61,7 @@ impl Kind {
             Kind::Ping,
             Kind::Pong,
             Kind::Bye,
+            Kind::Blocked,
         ];
         ALL.get(usize::from(byte).checked_sub(1)?).copied()
     }

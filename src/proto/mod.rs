@@ -1,6 +1,7 @@
 //! The wire protocol as pure state machines: no I/O, no clock, no tasks.
 #![forbid(unsafe_code)]
 
+pub(crate) mod blocked;
 pub(crate) mod connection;
 pub(crate) mod control;
 pub(crate) mod credit;

@@ -2,7 +2,9 @@
 #![allow(unsafe_code, reason = "the one place for it: each block says why it is sound")]
 
 mod entry;
+mod job;
 mod signals;
+mod stack;
 
 use std::fs::File;
 use std::io;
@@ -13,9 +15,11 @@ use std::process::Command;
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
+pub(crate) use job::{Job, Named};
 pub(crate) use signals::{
     Interruptible, interrupts, keep_exit_statuses, leave_the_terminal_to_the_root, sigterm_pipe, survive_broken_pipes,
 };
+pub(crate) use stack::stack_of;
 
 /// Moves descriptor 0 to a close-on-exec one that is at least 3, and opens `/dev/null` as 0.
 ///

@@ -31,9 +31,10 @@ pub(crate) fn main(trials: Vec<Trial>) {
     main_with(|| {}, trials);
 }
 
-/// The same for a program whose actors run `init` first.
+/// The same for a program that runs `init` first, as do its actors.
 pub(crate) fn main_with(init: fn(), trials: Vec<Trial>) {
     pleach::actor::enter(init);
+    init();
     run(&Arguments::from_args(), trials);
 }
 

@@ -21,6 +21,7 @@ mod spawned;
 mod start;
 mod tools;
 mod toy;
+mod watchdog;
 
 use std::time::Duration;
 
@@ -60,6 +61,11 @@ fn others() -> Vec<Trial> {
     let mut trials = vec![
         actors("guest::l19_a_task_that_never_awaits_ends_its_actor", ends::l19_a_task_that_never_awaits_ends_its_actor),
         actors("thread::l19_a_task_that_never_awaits_is_named", ends::l19_a_task_that_never_awaits_is_named),
+        actors("guest::l19_a_task_that_blocks_ends_its_actor", watchdog::l19_a_task_that_blocks_ends_its_actor),
+        actors("guest::blocks_for_a_while", watchdog::guest_blocks_for_a_while),
+        plain("root::blocks_for_a_while", watchdog::root_blocks_for_a_while),
+        plain("guest::l29_what_blocks_is_reported", || watchdog::l29_what_blocks_is_reported("guest")),
+        plain("root::l32_l29_what_blocks_is_reported", || watchdog::l29_what_blocks_is_reported("root")),
         actors("guest::l30_a_carried_handle", quiet::l30_a_carried_handle),
         actors("guest::l30_outside_an_infected_actor", quiet::l30_outside_an_infected_actor),
         plain("guest::l30_outside_everything", quiet::l30_outside_everything),

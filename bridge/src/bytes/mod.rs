@@ -114,7 +114,7 @@ where
         end.started(()).await?;
         graceful(far(FarBytes::new(far_pipes, end)).await)
     };
-    let link = launch(on, type_name::<F>(), 1, run)?;
+    let link = launch(on, type_name::<F>, 1, run)?;
     let opener = ByteOpener { link, pipes };
     // Boxed: what speaks a protocol is large, and each combinator around a future holds it more than once.
     converse(opener, options, |()| Box::pin(async { body(near).await.map_err(echo) })).await

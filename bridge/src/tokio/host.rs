@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use pleach::host::{HOSTS, Host, HostEntry, Reactor, Root};
+use pleach::host::{HOSTS, Host, HostEntry, Pulse, Reactor, Root};
 use pleach::task::{Parallel, enter_parallel};
 use pleach::transport::Transport;
 use tokio::runtime::{Builder, Handle, LocalOptions};
@@ -105,7 +105,8 @@ impl Host for Thread {
         }
         let runtime = Builder::new_multi_thread().worker_threads(self.workers()).enable_all().build()?;
         let workers: Arc<dyn Parallel> = Arc::new(Workers(runtime.handle().clone()));
-        let _infected = Infected::new();
+        // It does not say when this thread rests: what is watched is the tree and the linked tasks.
+        let (_infected, _pulse) = (Infected::new(), Pulse::new().here());
         let _entered = enter_parallel(&workers);
         let local = LocalSet::new();
         let ended = local.block_on(&runtime, async move { spawn_local(root(Arc::new(TokioReactor))).await });
@@ -145,8 +146,12 @@ impl Host for Tokio {
     }
 
     fn run(&self, root: Root) -> io::Result<()> {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        let _infected = Infected::new();
+        let pulse = Pulse::new();
+        let (rests, goes_on) = (pulse.clone(), pulse.clone());
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all().on_thread_park(move || rests.rests()).on_thread_unpark(move || goes_on.goes_on());
+        let runtime = builder.build_local(LocalOptions::default())?;
+        let (_infected, _pulse) = (Infected::new(), pulse.here());
         // As a task, not as the root of `block_on`: a self-woken root costs an `epoll_wait` per turn.
         let ended = runtime.block_on(async move { spawn_local(root(Arc::new(TokioReactor))).await });
         // Drops what legacy code has left behind, and does not wait for threads it blocks: the process ends.

@@ -5,15 +5,18 @@ pub(super) mod process;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event_listener::{Event, listener};
+use futures_lite::future::or;
 
+use super::blocked;
 use super::builder::ActorBuilder;
 use super::nursery::Shared;
 use super::wire::Wire;
 use crate::error::{Cancelled, Mark, Misuse, Reason, RemoteError, ScopeId};
-use crate::task::cancellable;
+use crate::proto::blocked::Blocked;
+use crate::task::{cancellable, sleep};
 use crate::{Error, Result};
 
 /// One start of one actor.
@@ -21,6 +24,8 @@ pub(super) struct Child {
     path: String,
     incarnation: u64,
     grace: Duration,
+    /// How long its thread may be blocked.
+    blocked_limit: Option<Duration>,
     nursery: Weak<Shared>,
     /// Why somebody here has asked it to end, so that its end is no failure.
     asked: OnceLock<Reason>,
@@ -37,6 +42,10 @@ struct State {
     ended: bool,
     /// Why it could not be ended, if it could not.
     stuck: Option<Error>,
+    /// Its thread does not turn, since then.
+    blocked: Option<(Instant, Blocked)>,
+    /// It is being ended for that.
+    blamed: bool,
 }
 
 /// What makes an actor end, by carrier.
@@ -53,6 +62,7 @@ impl Child {
             path: builder.path(),
             incarnation: STARTS.fetch_add(1, Ordering::Relaxed),
             grace: builder.grace,
+            blocked_limit: builder.blocked_limit,
             nursery: Arc::downgrade(&builder.nursery),
             asked: OnceLock::new(),
             reins: OnceLock::new(),
@@ -162,6 +172,58 @@ impl Child {
         if let Some(reins) = self.reins.get() {
             reins.kill();
         }
+    }
+
+    /// It says that its thread does not turn, or does so again. To be called on the control thread: what there is to do is done by a
+    /// task of its parent.
+    fn hears_of_its_thread(self: &Arc<Self>, blocked: Option<Blocked>) {
+        let is_blocked = blocked.is_some();
+        let since = |time| Instant::now().checked_sub(time).unwrap_or_else(Instant::now);
+        self.state().blocked = blocked.map(|blocked| (since(blocked.time), blocked));
+        self.changed.notify(usize::MAX);
+        if let (true, Some(nursery)) = (is_blocked, self.nursery.upgrade()) {
+            // Refused where the parent has ended, and then it ends as well.
+            let _ = nursery.me.services.spawn(self.clone().is_blocked());
+        }
+    }
+
+    async fn is_blocked(self: Arc<Self>) -> Result<()> {
+        if let Some((_, blocked)) = &self.state().blocked {
+            blocked::warn(&self.path, self.pid(), blocked);
+        }
+        let Some(limit) = self.blocked_limit else { return Ok(()) };
+        loop {
+            listener!(self.changed => changed);
+            let Some(left) = self.may_be_blocked_for(limit) else { return Ok(()) };
+            if left.is_zero() {
+                break;
+            }
+            or(sleep(left), cancellable(changed)).await?;
+        }
+        // Nobody has asked for its end, so that it is a failure.
+        let message = format!("its thread was blocked for more than {limit:?}");
+        if let Some(reins) = self.reins.get() {
+            reins.cancel(Reason::Explicit { by: String::new(), message }, self.grace);
+        }
+        Ok(())
+    }
+
+    /// How much of the limit is left, if it is blocked; nothing the first time that is so.
+    fn may_be_blocked_for(&self, limit: Duration) -> Option<Duration> {
+        let mut state = self.state();
+        let (since, _) = state.blocked.as_ref()?;
+        let left = limit.saturating_sub(since.elapsed());
+        if state.ended || state.blamed {
+            return None;
+        }
+        state.blamed = left.is_zero();
+        Some(left)
+    }
+
+    /// What its thread is blocked by, and whether it is being ended for that.
+    fn blame(&self) -> (Option<Blocked>, bool) {
+        let state = self.state();
+        (state.blocked.as_ref().map(|(_, blocked)| blocked.clone()), state.blamed)
     }
 
     /// It is gone, and reaped: tell the nursery, then whoever waits, so that who has waited can use its name again.

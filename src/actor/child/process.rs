@@ -230,6 +230,9 @@ impl ChildEvents for Events {
     }
 
     fn control(&self, message: ControlMessage) {
+        if let ControlMessage::Blocked(blocked) = message {
+            return self.child.hears_of_its_thread(blocked.map(|blocked| *blocked));
+        }
         if let Some(wire) = self.child.wire.get() {
             wire.control(message);
         }
@@ -246,7 +249,8 @@ impl ChildEvents for Events {
         self.child.over();
         let wire = self.child.wire.get();
         let dialogs = wire.map(|wire| wire.open_dialogs()).unwrap_or_default();
-        let verdict = Verdict::new(&death, self.child.incarnation, dialogs);
+        let (blocked, is_blamed) = self.child.blame();
+        let verdict = Verdict::new(&death, self.child.incarnation, dialogs, blocked);
         let as_asked = death.requested && death.outcome == Outcome::Exited(0);
         let unanswered = self.child.unanswered().filter(|_| as_asked && !verdict.has_last_word());
         self.state().verdict = Some(unanswered.unwrap_or_else(|| verdict.remote()));
@@ -255,7 +259,8 @@ impl ChildEvents for Events {
         }
         let stuck = matches!(death.outcome, Outcome::Unkillable { .. }).then(|| verdict.error());
         // Not whether it has been asked by now: whoever heard of its death first has ended the rest already.
-        let failure = (!death.requested || verdict.has_last_word() || stuck.is_some()).then(|| verdict.error());
+        let failure =
+            (!death.requested || is_blamed || verdict.has_last_word() || stuck.is_some()).then(|| verdict.error());
         self.child.gone(failure, stuck);
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -17,7 +18,10 @@ use super::interrupts::{Interrupts, RootEvents, Step, die_alone};
 use super::parent::{self, Parent, ParentEvents};
 use super::sink::Sink;
 use super::spawner::{Newborn, SpawnError};
+use super::watchdog::{WatchEvents, Watchdog};
 use super::watched::{self, Expected, Io, Order, Watched};
+use crate::host::Beat;
+use crate::proto::blocked::Blocked;
 
 /// Bytes read at a time.
 const CHUNK: usize = 64 * 1024;
@@ -44,6 +48,12 @@ pub(super) enum Command {
     Root { id: u64, pipe: &'static OwnedFd, events: Arc<dyn RootEvents>, done: SyncSender<()> },
     /// It has ended.
     RootEnded(u64),
+    /// Look at the pulse of a thread.
+    Watch { id: u64, beat: Arc<Beat>, events: Arc<dyn WatchEvents> },
+    /// What that thread does in this turn.
+    Found { id: u64, turn: u64, blocked: Box<Blocked> },
+    /// Look at it no more.
+    Unwatch(u64),
     /// Say when there is no child.
     WhenEmpty(SyncSender<()>),
     /// A text for our stderr; say when it is written.
@@ -102,6 +112,38 @@ pub(crate) fn say(text: String, bound: Duration) {
     }
 }
 
+/// A number for a thread that is to be watched.
+pub(crate) fn watch_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Looks at the pulse of a thread, until the result is dropped.
+pub(crate) fn watch(id: u64, beat: Arc<Beat>, events: Arc<dyn WatchEvents>) -> io::Result<Watching> {
+    let control = control()?;
+    control.push(Command::Watch { id, beat, events });
+    Ok(Watching { id, control })
+}
+
+/// Tells what a watched thread does in a turn which lasts.
+pub(crate) fn found(id: u64, turn: u64, blocked: Blocked) {
+    if let Ok(control) = control() {
+        control.push(Command::Found { id, turn, blocked: Box::new(blocked) });
+    }
+}
+
+/// A thread is watched as long as this is there.
+pub(crate) struct Watching {
+    id: u64,
+    control: &'static Control,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.control.push(Command::Unwatch(self.id));
+    }
+}
+
 /// Ends the process if the thread that holds it panics: without that thread nothing would be watched any more.
 pub(super) struct AbortOnPanic;
 
@@ -135,6 +177,7 @@ struct Loop<'a> {
     children: BTreeMap<u64, Watched>,
     parent: Option<Parent>,
     interrupts: Interrupts,
+    watchdogs: BTreeMap<u64, Watchdog>,
     /// Who waits until there is no child.
     waiting: Vec<SyncSender<()>>,
     /// Who waits until all that was for stderr is written.
@@ -154,6 +197,7 @@ impl<'a> Loop<'a> {
             children: BTreeMap::new(),
             parent: None,
             interrupts: Interrupts::default(),
+            watchdogs: BTreeMap::new(),
             waiting: Vec::new(),
             said: Vec::new(),
             io: Io { chunk: vec![0; CHUNK], sink: Sink::default() },
@@ -224,7 +268,8 @@ impl<'a> Loop<'a> {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.children.values().filter_map(Watched::due).chain(self.interrupts.due()).min()
+        let children = self.children.values().filter_map(Watched::due);
+        children.chain(self.interrupts.due()).chain(self.watchdogs.values().map(Watchdog::due)).min()
     }
 
     fn dispatch(&mut self, source: Source, flags: PollFlags, now: Instant) {
@@ -280,6 +325,15 @@ impl<'a> Loop<'a> {
                 let _ = done.try_send(());
             }
             Command::RootEnded(id) => self.interrupts.ended(id),
+            Command::Watch { id, beat, events } => {
+                self.watchdogs.insert(id, Watchdog::new(beat, events, now));
+            }
+            Command::Found { id, turn, blocked } => {
+                if let Some(watchdog) = self.watchdogs.get_mut(&id) {
+                    watchdog.found(turn, *blocked);
+                }
+            }
+            Command::Unwatch(id) => drop(self.watchdogs.remove(&id)),
             Command::WhenEmpty(done) => self.waiting.push(done),
             Command::Say(text, done) => {
                 self.io.sink.put(&text);
@@ -336,6 +390,7 @@ impl<'a> Loop<'a> {
         for child in self.children.values_mut() {
             child.tick(&mut self.io, now);
         }
+        self.watchdogs.values_mut().for_each(|watchdog| watchdog.tick(now));
         while let Some(id) = self.children.iter().find(|(_, child)| child.finished(now)).map(|(id, _)| *id) {
             if let Some(child) = self.children.remove(&id) {
                 child.finish(&mut self.io);

@@ -19,10 +19,11 @@ mod spawner;
 #[cfg(test)]
 mod tests;
 mod unreaped;
+mod watchdog;
 mod watched;
 
 pub(crate) use child::{ChildRole, is_called_child, take_role};
-pub(crate) use control::say;
+pub(crate) use control::{Watching, found, say, watch, watch_id};
 pub(crate) use death::{Death, Outcome};
 pub(crate) use entry::{may_be_root, note_tests, require_entry};
 pub(crate) use handle::{ChildEvents, ChildHandle, Launch, StartError, Times, start};
@@ -31,6 +32,7 @@ pub(crate) use parent::{ParentEvents, ParentHandle};
 pub use spawner::SpawnErrorKind;
 pub(crate) use spawner::{Program, SpawnError, on_spawner};
 pub(crate) use unreaped::Unreaped;
+pub(crate) use watchdog::WatchEvents;
 #[cfg(test)]
 pub(crate) use {
     child::BootError,

@@ -1,21 +1,42 @@
 //! Children that other threads poll: the same laws.
 
 use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::Poll;
 use std::thread;
 
-use futures_lite::future::poll_once;
+use async_executor::Executor;
+use futures_lite::future::{block_on, poll_once};
 
 use super::{Failed, Log, ms, really};
-use crate::host::{Host, Smol};
-use crate::task::{CancelScope, cancellable, channel, nursery, shield, sleep};
+use crate::task::{CancelScope, Parallel, cancellable, channel, enter_parallel, nursery, shield, sleep};
 use crate::{Error, Result};
 
-/// On a host with three threads.
+/// Two threads that poll what they are given.
+struct Workers(Executor<'static>);
+
+impl Parallel for Workers {
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.0.spawn(task).detach();
+    }
+}
+
+/// Beside two other threads.
 fn in_parallel<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
-    Smol::threads(3).block_on(future).unwrap()
+    let workers = Arc::new(Workers(Executor::new()));
+    let (stop, stopped) = async_channel::bounded::<()>(1);
+    for _ in 0..2 {
+        let (workers, stopped) = (workers.clone(), stopped.clone());
+        let work = move || block_on(workers.0.run(stopped.recv()));
+        thread::Builder::new().name("worker".into()).spawn(work).unwrap();
+    }
+    let pool: Arc<dyn Parallel> = workers;
+    let _entered = enter_parallel(&pool);
+    let outcome = really(future);
+    drop(stop);
+    outcome
 }
 
 #[test]
