@@ -5,7 +5,7 @@
 //! waits for something else is dropped, and cleanup gets a bounded time.
 //!
 //! Nothing here needs an actor, nor a runtime of its own: `smol::block_on(nursery(..))` works, and so does a task of tokio.
-//! Time is that of the host, or else of `async-io`; the examples run on a [`VirtualClock`](time::VirtualClock), on which a
+//! Time is that of the host, or else of `async-io`; the examples run on a [`VirtualClock`], on which a
 //! deadline takes no time.
 //!
 //! ```

@@ -177,20 +177,17 @@ impl Child {
     /// It says that its thread does not turn, or does so again. To be called on the control thread: what there is to do is done by a
     /// task of its parent.
     fn hears_of_its_thread(self: &Arc<Self>, blocked: Option<Blocked>) {
-        let is_blocked = blocked.is_some();
         let since = |time| Instant::now().checked_sub(time).unwrap_or_else(Instant::now);
-        self.state().blocked = blocked.map(|blocked| (since(blocked.time), blocked));
+        self.state().blocked = blocked.clone().map(|blocked| (since(blocked.time), blocked));
         self.changed.notify(usize::MAX);
-        if let (true, Some(nursery)) = (is_blocked, self.nursery.upgrade()) {
+        if let (Some(blocked), Some(nursery)) = (blocked, self.nursery.upgrade()) {
             // Refused where the parent has ended, and then it ends as well.
-            let _ = nursery.me.services.spawn(self.clone().is_blocked());
+            let _ = nursery.me.services.spawn(self.clone().is_blocked(blocked));
         }
     }
 
-    async fn is_blocked(self: Arc<Self>) -> Result<()> {
-        if let Some((_, blocked)) = &self.state().blocked {
-            blocked::warn(&self.path, self.pid(), blocked);
-        }
+    async fn is_blocked(self: Arc<Self>, blocked: Blocked) -> Result<()> {
+        blocked::warn(&self.path, self.pid(), &blocked);
         let Some(limit) = self.blocked_limit else { return Ok(()) };
         loop {
             listener!(self.changed => changed);

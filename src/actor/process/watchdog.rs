@@ -19,7 +19,7 @@ pub(crate) trait WatchEvents: Send + Sync + 'static {
     /// The thread has been in this turn for so long. Whoever finds out what it does there tells it by [`report`](super::report).
     fn blocked(&self, turn: u64, time: Duration);
 
-    /// What was found out, if it is still in that turn; or that it turns again after that.
+    /// What was found out; or that it turns again after that.
     fn told(&self, blocked: Option<Blocked>);
 }
 
@@ -54,11 +54,12 @@ impl Watchdog {
         }
     }
 
-    /// What it does in this turn was found out.
+    /// What it does in this turn was found out, which may have taken longer than the turn.
     pub(super) fn found(&mut self, turn: u64, blocked: Blocked) {
-        if self.beat.look() == Some(turn) {
-            self.told = true;
-            self.events.told(Some(blocked));
+        self.events.told(Some(blocked));
+        self.told = self.beat.look() == Some(turn);
+        if !self.told {
+            self.events.told(None);
         }
     }
 }
