@@ -10,7 +10,7 @@ use pleach::task::cancellable;
 use pleach::{Error, Result};
 
 use crate::Translated;
-use crate::link::ForeignOpener;
+use crate::link::{ForeignOpener, start};
 use crate::task::{Name, Nudge, task};
 
 /// A foreign task: called on the loop, in its context, to make the future it will run. The future need not be `Send`.
@@ -155,9 +155,9 @@ where
 {
     not_cancelled().await?;
     let name = Name { noun: on.noun(), function: type_name::<F> };
-    let (opener, report) = local_call();
+    let (mut opener, report) = local_call();
     let nudge = Arc::new(Nudge::default());
-    on.start(task::<L, _, _, _>(name, nudge.clone(), report, work))?;
+    start(&on, task::<L, _, _, _>(name, nudge.clone(), report, work), &mut opener)?;
     drop(on);
     let mut ended = attend(ForeignOpener { opener, nudge, name }, Options::default()).await?;
     Ok(ended.opener.take_result().expect("it has ended well"))

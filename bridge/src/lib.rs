@@ -50,7 +50,7 @@ mod tokio;
 mod tree;
 
 pub use self::tokio::{
-    Foreign, Here, Leaked, LeakedProcess, LoopFailed, NotInfected, OnLeak, Thread, Tokio, stragglers,
+    Foreign, Here, Leaked, LeakedProcess, LoopFailed, NotInfected, OnLeak, Thread, Tokio, is_infected, stragglers,
 };
 pub use bytes::{FarBytes, NearBytes, open_byte_link};
 pub(crate) use foreign::call;

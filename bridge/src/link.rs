@@ -13,7 +13,7 @@ use pleach::{Error, Result};
 
 use crate::foreign::not_cancelled;
 use crate::task::{Name, Nudge, task};
-use crate::{ForeignCancelled, ForeignLoop, Placement};
+use crate::{ForeignCancelled, ForeignLoop, ForeignTask, Placement};
 
 /// Values that one direction of a link holds before its sender waits.
 const CAPACITY: usize = 64;
@@ -197,10 +197,15 @@ where
     R: Send + 'static,
 {
     let name = Name { noun: on.noun(), function };
-    let Local { opener, far: end, report } = local(capacity);
+    let Local { mut opener, far: end, report } = local(capacity);
     let nudge = Arc::new(Nudge::default());
-    on.start(task::<L, _, _, _>(name, nudge.clone(), report, move || far(end)))?;
+    start(&on, task::<L, _, _, _>(name, nudge.clone(), report, move || far(end)), &mut opener)?;
     Ok(ForeignOpener { opener, nudge, name })
+}
+
+/// Has the loop start a task. One that it refuses was dropped, but has not failed.
+pub(crate) fn start<L: ForeignLoop, First>(on: &L, task: ForeignTask, opener: &mut impl Opener<First>) -> Result<()> {
+    on.start(task).inspect_err(|_| drop(opener.take_failure()))
 }
 
 /// The opener's control of a foreign task: the dialog's, and a way to have the task drop itself.

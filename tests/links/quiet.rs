@@ -5,7 +5,7 @@ use std::sync::Once;
 
 use futures_lite::future::block_on;
 use libtest_mimic::Failed;
-use pleach_bridge::{NotInfected, Tokio};
+use pleach_bridge::{NotInfected, Tokio, is_infected};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
@@ -22,6 +22,7 @@ async fn asks_for_tokio() -> Result<bool> {
 
 #[pleach::endpoint]
 async fn carries_a_handle() -> Result<()> {
+    assert!(is_infected(), "this actor runs on tokio");
     let here = Tokio::here()?;
     let thread = std::thread::spawn(move || {
         let far = async |mut far: Numbers| far.started(()).await;
@@ -42,7 +43,7 @@ pub(crate) async fn l30_a_carried_handle() -> Result<()> {
 }
 
 pub(crate) async fn l30_outside_an_infected_actor() -> Result<()> {
-    assert!(asks_for_tokio().await?, "the root runs on smol");
+    assert!(asks_for_tokio().await? && !is_infected(), "the root runs on smol");
     actor_nursery(async |n| {
         let actor = n.actor("plain").expose(asks_for_tokio).start().await?;
         assert!(actor.run(asks_for_tokio, ()).await?, "this actor runs on smol");

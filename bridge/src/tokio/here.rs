@@ -42,6 +42,22 @@ impl Here {
     }
 }
 
+/// Whether this thread runs an actor on a foreign loop, so that [`Tokio::here`](super::Tokio::here) gives it.
+///
+/// For code that serves both kinds of actors. Code that needs the loop asks for it, and passes the error on: that names the
+/// remedy.
+///
+/// ```
+/// use pleach_bridge::{Tokio, is_infected};
+///
+/// assert!(!is_infected());
+/// let inside = pleach::actor::run(Tokio::current_thread(), || async { Ok(is_infected()) });
+/// assert!(inside.unwrap());
+/// ```
+pub fn is_infected() -> bool {
+    INFECTED.get()
+}
+
 impl ForeignLoop for Here {
     fn start(&self, task: ForeignTask) -> Result<()> {
         if !INFECTED.get() {

@@ -152,6 +152,8 @@ impl Host for Tokio {
         builder.enable_all().on_thread_park(move || rests.rests()).on_thread_unpark(move || goes_on.goes_on());
         let runtime = builder.build_local(LocalOptions::default())?;
         let (_infected, _pulse) = (Infected::new(), pulse.here());
+        // tokio says when it rests and goes on, but not that it begins.
+        pulse.goes_on();
         // As a task, not as the root of `block_on`: a self-woken root costs an `epoll_wait` per turn.
         let ended = runtime.block_on(async move { spawn_local(root(Arc::new(TokioReactor))).await });
         // Drops what legacy code has left behind, and does not wait for threads it blocks: the process ends.

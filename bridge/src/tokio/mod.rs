@@ -5,6 +5,6 @@ mod socket;
 mod host;
 mod thread;
 
-pub use here::{Here, NotInfected};
+pub use here::{Here, NotInfected, is_infected};
 pub use host::Tokio;
 pub use thread::{Foreign, Leaked, LeakedProcess, LoopFailed, OnLeak, Thread, stragglers};

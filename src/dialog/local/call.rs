@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use super::report::{Ended, Hears, Report, own_view};
+use super::report::{Ended, Hears, Report, own_view, unheard};
 use crate::dialog::Opener;
 use crate::error::{Mark, Reason, ScopeId};
 use crate::{Error, Result};
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// Makes the two ends of a call inside this process: the [`CallOpener`] goes to [`attend`](super::super::attend), the
 /// [`Report`] says how the far task has ended. Nothing tells the far task of a cancel: whoever runs it drops it.
 pub fn local_call<R: Send + 'static>() -> (CallOpener<R>, Report<R>) {
-    let call = Arc::new(Call(Mutex::new(State { cancel: None, ended: None, opener: None })));
+    let call = Arc::new(Call(Mutex::new(State { cancel: None, ended: None, opener: None, is_alone: false })));
     (CallOpener(call.clone()), Report::new(call))
 }
 
@@ -22,6 +22,8 @@ struct State<R> {
     cancel: Option<Mark>,
     ended: Option<Ended<R>>,
     opener: Option<Waker>,
+    /// The opener is gone.
+    is_alone: bool,
 }
 
 impl<R> Call<R> {
@@ -40,12 +42,15 @@ impl<R: Send> Hears<R> for Call<R> {
     }
 
     fn hear(&self, outcome: Result<R>, dropped: bool) {
-        let opener = {
+        let (opener, unasked) = {
             let mut state = self.lock();
             let outcome = outcome.map_err(|error| own_view(error, state.cancel.as_ref()));
-            state.ended = Some(Ended::now(outcome, dropped));
-            state.opener.take()
+            let mut ended = Ended::now(outcome, dropped);
+            let unasked = state.is_alone.then(|| ended.take_failure()).flatten();
+            state.ended = Some(ended);
+            (state.opener.take(), unasked)
         };
+        unheard(unasked);
         if let Some(opener) = opener {
             opener.wake();
         }
@@ -101,6 +106,17 @@ impl<R: Send + 'static> Opener<()> for CallOpener<R> {
         if state.ended.is_none() {
             state.cancel.get_or_insert_with(|| Mark { scope: ScopeId::fresh(), reason });
         }
+    }
+}
+
+impl<R> Drop for CallOpener<R> {
+    fn drop(&mut self) {
+        let failure = {
+            let mut state = self.0.lock();
+            state.is_alone = true;
+            state.ended.as_mut().and_then(Ended::take_failure)
+        };
+        unheard(failure);
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use super::Shared;
 use super::link::{Side, news};
 use super::near::LocalNear;
-use super::report::{Ended, Hears, own_view};
+use super::report::{Ended, Hears, own_view, unheard};
 use crate::dialog::{Near, Opener, SideGone};
 use crate::error::{Mark, Reason, ScopeId};
 use crate::{Error, Result};
@@ -132,6 +132,8 @@ impl<First, In, Out, R> Drop for LocalOpener<First, In, Out, R> {
         link.announce(news::GONE);
         link.wake(Side::Far);
         link.wake(Side::Near);
+        let failure = self.shared.lock().ended.take_failure();
+        unheard(failure);
     }
 }
 
@@ -145,7 +147,7 @@ impl<First: Send, In: Send, Out: Send, R: Send> Hears<R> for Shared<First, In, O
     }
 
     fn hear(&self, outcome: Result<R>, dropped: bool) {
-        {
+        let unasked = {
             let mut core = self.lock();
             // Refused only a second time, and a report is consumed by its first.
             let _ = core.phase.finish();
@@ -154,7 +156,10 @@ impl<First: Send, In: Send, Out: Send, R: Send> Hears<R> for Shared<First, In, O
             core.gone = Some(outcome.as_ref().err().map_or(SideGone::Finished, SideGone::with));
             core.ended = Ended::now(outcome, dropped);
             self.link.announce(news::ENDED | failed);
-        }
+            let is_alone = self.link.news() & news::GONE != 0;
+            is_alone.then(|| core.ended.take_failure()).flatten()
+        };
+        unheard(unasked);
         self.link.wake(Side::Near);
         self.link.opener.wake();
     }

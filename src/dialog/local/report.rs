@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::dialog::NearGone;
 use crate::dialog::converse::happened;
 use crate::error::{Cancelled, Mark};
 use crate::task::{sift, stray};
@@ -124,6 +125,15 @@ pub(super) fn own_view(error: Error, cancel: Option<&Mark>) -> Error {
         (_, Some(failure)) => stray(failure),
         (Some(echo), None) => echo,
         (None, None) => unreachable!("an error has at least one leaf"),
+    }
+}
+
+/// Says how a far task has failed whose opener is gone: outside every scope nobody waits for it. That nobody reads any more what
+/// it sends is how it heard of that.
+pub(super) fn unheard(failure: Option<Error>) {
+    let is_news = |failure: &Error| !failure.is_cancelled() && failure.downcast_ref::<NearGone>().is_none();
+    if let Some(failure) = failure.filter(is_news) {
+        tracing::error!("nobody is left to report to: {failure}");
     }
 }
 

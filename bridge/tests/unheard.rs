@@ -1,0 +1,129 @@
+//! What fails when nobody is left to report to is said to the program's log. One test, as the log is the process's.
+
+mod bound;
+
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bound::block_on;
+use futures_lite::future::{or, yield_now};
+use pleach::prelude::*;
+use pleach::task::oneshot;
+use pleach_bridge::{Placement, Tokio, open_link, run};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+pleach::test_entry!();
+
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl Visit for Log {
+    fn record_debug(&mut self, _: &Field, value: &dyn std::fmt::Debug) {
+        SAID.lock().unwrap().push(format!("{value:?}"));
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::ERROR
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut Self);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// Panics when it is dropped.
+struct Slippery(&'static str);
+
+impl Drop for Slippery {
+    fn drop(&mut self) {
+        std::panic::panic_any(self.0);
+    }
+}
+
+/// Drops it where no scope is around: on a thread without one, or in a task of tokio's own.
+async fn drop_outside<T: 'static>(dropped: T, in_tokio: bool) {
+    if in_tokio {
+        tokio::task::spawn_local(async move { drop(dropped) }).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Drops a link whose foreign task has begun to wait.
+async fn drops_a_link<P: Placement + 'static>(on: P, what: &'static str, in_tokio: bool) {
+    let far = async move |mut far: Far<(), (), ()>| {
+        let _slippery = Slippery(what);
+        far.started(()).await?;
+        pending::<Result<()>>().await
+    };
+    let (up, mut is_up) = oneshot::channel();
+    let body = async move |mut near: Near<(), (), ()>, ()| {
+        let _ = up.send(());
+        near.recv().await.map(drop)
+    };
+    let mut link = Box::pin(open_link(on, far, body));
+    or(link.as_mut(), async { is_up.recv().await.map(drop) }).await.unwrap();
+    drop_outside(link, in_tokio).await;
+}
+
+/// Drops a call that has begun to wait.
+async fn drops_a_call<P: Placement + 'static>(on: P, what: &'static str, in_tokio: bool) {
+    let is_up = Arc::new(AtomicBool::new(false));
+    let up = is_up.clone();
+    let work = async move || {
+        let _slippery = Slippery(what);
+        up.store(true, Ordering::SeqCst);
+        pending::<Result<()>>().await
+    };
+    let mut call = Box::pin(run(on, work));
+    let up = async {
+        while !is_up.load(Ordering::SeqCst) {
+            yield_now().await;
+        }
+        Ok(())
+    };
+    or(call.as_mut(), up).await.unwrap();
+    drop_outside(call, in_tokio).await;
+}
+
+async fn of_a_guest() -> Result<()> {
+    drops_a_link(Tokio::here()?, "link, guest", true).await;
+    drops_a_call(Tokio::here()?, "call, guest", true).await;
+    Ok(())
+}
+
+fn is_said(what: &str) -> bool {
+    SAID.lock().unwrap().iter().any(|said| said.starts_with("nobody is left to report to: ") && said.contains(what))
+}
+
+#[test]
+fn l14_a_failure_of_what_is_dropped_outside_of_every_scope_is_said_to_the_log() {
+    tracing::subscriber::set_global_default(Log).unwrap();
+    // To say where something panicked takes longer than the drop waits by default.
+    let on = Tokio::thread().drop_wait(Duration::from_secs(10));
+    block_on(async {
+        drops_a_link(on, "link, thread", false).await;
+        drops_a_call(on, "call, thread", false).await;
+    });
+    pleach::actor::run(Tokio::current_thread(), of_a_guest).unwrap();
+    let missing: Vec<_> = ["link, thread", "call, thread", "link, guest", "call, guest"]
+        .into_iter()
+        .filter(|what| !is_said(what))
+        .collect();
+    assert!(missing.is_empty(), "not said: {missing:?}; said: {:?}", SAID.lock().unwrap());
+}
