@@ -1,32 +1,4 @@
-//! Structured concurrency inside one process: nurseries, cancel scopes, channels, time.
-//!
-//! A tree of tasks is one task of whatever executor polls its root: its children take turns and are never parallel.
-//! Every block that starts something waits for its end. A cancel is a request: runtime awaits return `Cancelled`, what
-//! waits for something else is dropped, and cleanup gets a bounded time.
-//!
-//! Nothing here needs an actor, nor a runtime of its own: `smol::block_on(nursery(..))` works, and so does a task of tokio.
-//! Time is that of the host, or else of `async-io`; the examples run on a [`VirtualClock`], on which a
-//! deadline takes no time.
-//!
-//! ```
-//! use pleach::task::{channel, nursery, time::VirtualClock};
-//!
-//! let sum = VirtualClock::block_on(nursery(async |n| {
-//!     let (sender, mut receiver) = channel::bounded(4);
-//!     n.spawn(async move {
-//!         for number in 1..=10 {
-//!             sender.send(number).await?;
-//!         }
-//!         Ok(())
-//!     })?;
-//!     let mut sum = 0;
-//!     while let Some(number) = receiver.recv().await? {
-//!         sum += number;
-//!     }
-//!     Ok(sum)
-//! }));
-//! assert_eq!(sum.unwrap(), 55);
-//! ```
+#![doc = include_str!("tutorial.md")]
 #![forbid(unsafe_code)]
 
 mod body;
