@@ -121,6 +121,8 @@ async fn a_failure_there_is_the_failure_here() -> Result<()> {
 async fn c14_a_panic_there_is_an_error_here() -> Result<()> {
     let error = soon(run_in_actor(panics, ())).await.unwrap_err();
     assert!(error.is_panic() && error.to_string().contains("what was I to do?"), "{error:?}");
+    let remote = error.remote().expect("it panicked in another actor");
+    assert!(remote.trace.as_ref().is_some_and(|trace| trace.contains("one_call.rs")), "{remote:?}");
     Ok(())
 }
 

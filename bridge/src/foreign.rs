@@ -28,6 +28,15 @@ pub trait ForeignLoop: Send {
     /// What its tasks are called in errors: `tokio task`.
     fn noun(&self) -> &'static str;
 
+    /// How many tasks the loop of this thread has, if it knows: a link or call after which there are more than before has
+    /// perhaps left some behind, which is an event of the log, at `DEBUG`.
+    fn alive() -> Option<usize>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
     /// What an error of a far function means if it is the loop's own word, for a task that it waited for: a cancel, a panic.
     fn translate(error: Error) -> Translated
     where
@@ -66,7 +75,13 @@ impl<L: ForeignLoop> Placement for L {
         B: FnOnce(L) -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        body(self).await
+        let before = L::alive();
+        let ended = body(self).await;
+        let left = L::alive().zip(before).map_or(0, |(after, before)| after.saturating_sub(before));
+        if left > 0 {
+            tracing::debug!(suspected = left, scope = type_name::<B>(), "there are more foreign tasks than before");
+        }
+        ended
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_lite::future::block_on;
+use pleach::error::Panicked;
 use pleach::prelude::*;
 use pleach_bridge::{Tokio, foreign, open_link, run};
 
@@ -13,6 +14,19 @@ fn a_call_comes_back() {
         Ok(7)
     });
     assert_eq!(block_on(slept).unwrap(), 7);
+}
+
+#[test]
+fn c14_a_panic_of_foreign_code_is_an_error_with_its_place() {
+    let panics = run(Tokio::thread(), async || -> Result<()> { tokio::spawn(async { panic!("what now?") }).await? });
+    let error = block_on(panics).unwrap_err();
+    let panicked = error.downcast_ref::<Panicked>().unwrap_or_else(|| panic!("{error:?}"));
+    assert_eq!(panicked.message(), "what now?");
+    assert!(panicked.location().is_none_or(|place| place.contains("tests/thread.rs")), "{panicked:?}");
+    let panics = run(Tokio::thread(), async || -> Result<()> { panic!("and now?") });
+    let error = block_on(panics).unwrap_err();
+    let place = error.downcast_ref::<Panicked>().and_then(|panicked| panicked.location().map(str::to_owned));
+    assert!(place.is_some_and(|place| place.contains("tests/thread.rs")), "{error:?}");
 }
 
 #[test]

@@ -99,6 +99,7 @@ impl Verdict {
             type_name: std::any::type_name::<ActorDied>().to_owned(),
             message: self.died.text.clone(),
             chain: Vec::new(),
+            trace: None,
             mark: None,
         }
     }

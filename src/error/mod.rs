@@ -281,8 +281,16 @@ impl Error {
             type_name: self.0.type_name.to_owned(),
             message: self.text(),
             chain,
+            trace: self.trace(),
             mark: self.mark().cloned(),
         }
+    }
+
+    /// What was recorded of the panic, cut at its far end.
+    fn trace(&self) -> Option<String> {
+        const MOST: usize = 8 * 1024;
+        let trace = self.downcast_ref::<Panicked>()?.backtrace()?;
+        Some(trace[..trace.floor_char_boundary(MOST)].to_owned())
     }
 
     /// The source location to name: of the panic itself, not of where it was caught; none for what the runtime found out

@@ -18,12 +18,14 @@ pub struct Panicked {
 impl Panicked {
     /// The panic that was just caught on this thread, with what the hook saw of it.
     pub(super) fn caught(payload: Box<dyn Any + Send>) -> Self {
-        let backtrace = LAST.try_with(|last| last.borrow_mut().take()).ok().flatten();
         let message = payload
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a value that is not text".to_owned());
+            .unwrap_or_else(|| NO_TEXT.to_owned());
+        let last = LAST.try_with(|last| last.borrow_mut().take()).ok().flatten();
+        // A panic that was raised on another thread is not the last one of this.
+        let backtrace = last.filter(|last| last.message == message).map(|last| last.trace);
         Self { message, backtrace, payload: Mutex::new(Some(payload)) }
     }
 
@@ -62,10 +64,19 @@ impl fmt::Display for Panicked {
 
 impl StdError for Panicked {}
 
+/// The text of a panic that has none.
+const NO_TEXT: &str = "a value that is not text";
+
+/// What the hook saw of a panic.
+struct Seen {
+    message: String,
+    trace: String,
+}
+
 thread_local! {
     /// What the hook saw of the last panic on this thread. The hook runs where the panic is raised; the catcher comes
     /// too late to see the stack.
-    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+    static LAST: RefCell<Option<Seen>> = const { RefCell::new(None) };
 }
 
 /// Puts the recording hook in front of the one that is there, once per process.
@@ -89,13 +100,14 @@ pub(crate) fn install_hook() {
 }
 
 fn record(info: &PanicHookInfo<'_>) {
-    let mut text = String::new();
+    let mut trace = String::new();
     if let Some(location) = info.location() {
-        let _ = write!(text, "{location}");
+        let _ = write!(trace, "{location}");
     }
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
-        let _ = write!(text, "\n{backtrace}");
+        let _ = write!(trace, "\n{backtrace}");
     }
-    let _ = LAST.try_with(|last| *last.borrow_mut() = Some(text));
+    let seen = Seen { message: info.payload_as_str().unwrap_or(NO_TEXT).to_owned(), trace };
+    let _ = LAST.try_with(|last| *last.borrow_mut() = Some(seen));
 }

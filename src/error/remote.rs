@@ -30,6 +30,9 @@ pub struct RemoteError {
     pub message: String,
     /// The messages of its causes, nearest first.
     pub chain: Vec<String>,
+    /// Of a panic: where it happened and through what, as far as that was recorded there (`RUST_BACKTRACE`), 8 KiB at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     /// If it is a cancel, which one.
     pub mark: Option<Mark>,
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 
 use pleach::{Error, Result};
+use tokio::runtime::Handle;
 use tokio::task::JoinError;
 
 use crate::{ForeignLoop, ForeignTask, Translated, call};
@@ -71,6 +72,10 @@ impl ForeignLoop for Here {
 
     fn noun(&self) -> &'static str {
         "tokio task"
+    }
+
+    fn alive() -> Option<usize> {
+        Handle::try_current().ok().map(|tokio| tokio.metrics().num_alive_tasks())
     }
 
     fn translate(error: Error) -> Translated {

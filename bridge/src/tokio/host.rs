@@ -114,8 +114,17 @@ impl Host for Thread {
             let _context = runtime.enter();
             drop(local);
         }
+        report_unowned(runtime.handle());
         runtime.shutdown_background();
         finish(ended)
+    }
+}
+
+/// Says how many tasks the tree has not owned, and end now: none of them has had a link.
+fn report_unowned(runtime: &Handle) {
+    let unowned = runtime.metrics().num_alive_tasks();
+    if unowned > 0 {
+        tracing::info!(tasks = unowned, "the actor has ended, and so do tokio tasks that nobody owns");
     }
 }
 
@@ -156,6 +165,7 @@ impl Host for Tokio {
         pulse.goes_on();
         // As a task, not as the root of `block_on`: a self-woken root costs an `epoll_wait` per turn.
         let ended = runtime.block_on(async move { spawn_local(root(Arc::new(TokioReactor))).await });
+        report_unowned(runtime.handle());
         // Drops what legacy code has left behind, and does not wait for threads it blocks: the process ends.
         runtime.shutdown_background();
         finish(ended)

@@ -318,6 +318,7 @@ impl Wire {
             type_name: "pleach::actor::ConnectionLost".to_owned(),
             message,
             chain: Vec::new(),
+            trace: None,
             mark: None,
         }
     }

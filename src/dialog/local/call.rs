@@ -12,6 +12,7 @@ use crate::{Error, Result};
 /// Makes the two ends of a call inside this process: the [`CallOpener`] goes to [`attend`](super::super::attend), the
 /// [`Report`] says how the far task has ended. Nothing tells the far task of a cancel: whoever runs it drops it.
 pub fn local_call<R: Send + 'static>() -> (CallOpener<R>, Report<R>) {
+    crate::error::install_hook();
     let call = Arc::new(Call(Mutex::new(State { cancel: None, ended: None, opener: None, is_alone: false })));
     (CallOpener(call.clone()), Report::new(call))
 }

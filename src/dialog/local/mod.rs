@@ -70,6 +70,8 @@ where
     R: Send + 'static,
 {
     assert!(capacity > 0, "a dialog needs room for one value");
+    // The far function may be the first code of the tree that panics.
+    crate::error::install_hook();
     let link = Arc::new(Link::default());
     let (to_far, from_near) = queue(capacity, &link, Side::Near, Waiting::Balanced);
     let (to_near, from_far) = queue(capacity, &link, Side::Far, Waiting::Balanced);

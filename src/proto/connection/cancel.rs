@@ -122,6 +122,7 @@ impl Connection {
             type_name: std::any::type_name::<crate::error::Cancelled>().to_owned(),
             message: "cancelled".to_owned(),
             chain: vec![reason.to_string()],
+            trace: None,
             mark: Some(mark),
         }
     }

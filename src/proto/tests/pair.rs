@@ -164,6 +164,7 @@ pub(super) fn failure(message: &str) -> RemoteError {
         type_name: "Lost".into(),
         message: message.into(),
         chain: vec!["because".into()],
+        trace: None,
         mark: None,
     }
 }

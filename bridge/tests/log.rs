@@ -1,10 +1,10 @@
-//! What fails when nobody is left to report to is said to the program's log. One test, as the log is the process's.
+//! What is said to the program's log because nobody is left to report to, or because it is only suspected.
 
 mod bound;
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use bound::block_on;
@@ -22,19 +22,29 @@ static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Log;
 
-impl Visit for Log {
-    fn record_debug(&mut self, _: &Field, value: &dyn std::fmt::Debug) {
-        SAID.lock().unwrap().push(format!("{value:?}"));
+/// The fields of an event, as text.
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0 += &format!("{}={value:?} ", field.name());
     }
+}
+
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
 }
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::ERROR
+        metadata.target().starts_with("pleach")
     }
 
     fn event(&self, event: &Event<'_>) {
-        event.record(&mut Self);
+        let mut fields = Fields(format!("{} ", event.metadata().level()));
+        event.record(&mut fields);
+        SAID.lock().unwrap().push(fields.0);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -108,12 +118,15 @@ async fn of_a_guest() -> Result<()> {
 }
 
 fn is_said(what: &str) -> bool {
-    SAID.lock().unwrap().iter().any(|said| said.starts_with("nobody is left to report to: ") && said.contains(what))
+    SAID.lock()
+        .unwrap()
+        .iter()
+        .any(|said| said.starts_with("ERROR message=nobody is left to report to: ") && said.contains(what))
 }
 
 #[test]
 fn l14_a_failure_of_what_is_dropped_outside_of_every_scope_is_said_to_the_log() {
-    tracing::subscriber::set_global_default(Log).unwrap();
+    listen();
     // To say where something panicked takes longer than the drop waits by default.
     let on = Tokio::thread().drop_wait(Duration::from_secs(10));
     block_on(async {
@@ -126,4 +139,25 @@ fn l14_a_failure_of_what_is_dropped_outside_of_every_scope_is_said_to_the_log() 
         .filter(|what| !is_said(what))
         .collect();
     assert!(missing.is_empty(), "not said: {missing:?}; said: {:?}", SAID.lock().unwrap());
+}
+
+#[test]
+fn l03_what_a_link_spawned_behind_our_back_is_suspected_and_ends_with_the_actor() {
+    listen();
+    let (held, is_dropped) = std::sync::mpsc::channel::<()>();
+    let root = async move || {
+        run(Tokio::here()?, async move || {
+            tokio::spawn(async move { drop((pending::<()>().await, held)) });
+            Ok(())
+        })
+        .await
+    };
+    pleach::actor::run(Tokio::current_thread(), root).unwrap();
+    assert!(is_dropped.try_recv().is_err_and(|error| error == std::sync::mpsc::TryRecvError::Disconnected));
+    let said = SAID.lock().unwrap().clone();
+    for expected in
+        ["DEBUG message=there are more foreign tasks than before suspected=1", "INFO message=the actor has ended"]
+    {
+        assert!(said.iter().any(|said| said.starts_with(expected)), "{expected} is not in {said:#?}");
+    }
 }
