@@ -2,6 +2,7 @@
 //! `smol::c01_..`, `tokio::c01_..`.
 
 mod ends;
+mod level;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hosts;
@@ -23,7 +24,7 @@ use libtest_mimic::{Arguments, Trial};
 static PASSED: [AtomicUsize; HOSTS.len()] = [const { AtomicUsize::new(0) }; HOSTS.len()];
 
 fn scenarios() -> impl Iterator<Item = Scenario> {
-    [ends::SCENARIOS].into_iter().flatten().copied()
+    [level::SCENARIOS, ends::SCENARIOS].into_iter().flatten().copied()
 }
 
 /// The test of one scenario on one host.
