@@ -1,22 +1,17 @@
 //! A cancel is a level: every runtime await says so until the scope ends (laws C1 and C3).
 
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
-use std::task::Poll;
-use std::thread;
 
 use async_executor::Executor;
 use futures_lite::future::{or, poll_once, yield_now};
 use futures_util::future::{FutureExt, join};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use pleach::Result;
 use pleach::error::{Mark, Reason};
 use pleach::task::sync::{Event, Mutex, Semaphore};
 use pleach::task::{
-    CancelScope, broadcast, channel, checkpoint, interval, nursery, oneshot, sleep, sleep_until, watch,
+    CancelScope, broadcast, channel, checkpoint, clock, interval, nursery, oneshot, sleep, sleep_until, watch,
 };
-use pleach::task::{Clock, VirtualClock};
-use pleach::{Error, Result};
 
 use crate::kit::{AtDrop, Log, is_cancel_of, ms, never, scenarios, settle, timed};
 
@@ -39,11 +34,7 @@ scenarios! {
     c03_the_first_reason_wins,
     c03_a_second_cancel_changes_nothing,
     c03_after_the_end_it_is_a_no_op,
-    c03_before_the_run_it_is_met_at_the_first_await;
-    Real:
-    c01_by_another_thread_during_a_poll,
-    c01_by_another_thread_at_any_moment,
-    c03_of_many_threads_one_reason_wins,
+    c03_before_the_run_it_is_met_at_the_first_await,
 }
 
 /// Runs `strand` in a scope that is cancelled when everybody waits.
@@ -192,7 +183,7 @@ async fn c01_in_waits_of_every_kind() -> Result<()> {
         scope.cancel("test");
         assert!(is_cancel_of(&checkpoint().await, &scope));
         assert!(is_cancel_of(&sleep(ms(0)).await, &scope));
-        assert!(is_cancel_of(&sleep_until(VirtualClock::new().now()).await, &scope));
+        assert!(is_cancel_of(&sleep_until(clock::now()).await, &scope));
         assert!(is_cancel_of(&permits.acquire().await, &scope));
         assert!(is_cancel_of(&lock.lock().await, &scope));
         assert!(is_cancel_of(&event.wait().await, &scope));
@@ -301,64 +292,6 @@ async fn c01_catching_it_does_not_reset_it() -> Result<()> {
     Ok(())
 }
 
-async fn c01_by_another_thread_during_a_poll() -> Result<()> {
-    for deep in [false, true] {
-        let (scope, barrier) = (CancelScope::new(), Arc::new(Barrier::new(2)));
-        let (canceller, meet) = (scope.clone(), barrier.clone());
-        let thread = thread::spawn(move || {
-            meet.wait();
-            canceller.cancel("from another thread");
-            meet.wait();
-        });
-        let outcome = scope.run(async move {
-            poll_fn(|_| {
-                barrier.wait();
-                barrier.wait(); // the cancel has come in the middle of this poll
-                Poll::Ready(())
-            })
-            .await;
-            let mut all: FuturesUnordered<_> = [never()].into_iter().collect();
-            if deep { all.next().await.expect("there is one") } else { never().await }
-        });
-        assert_eq!(outcome.await?, None);
-        thread.join().expect("it does not panic");
-    }
-    Ok(())
-}
-
-/// A thread that cancels at some point of a strand that awaits behind two wakers: it is told each time.
-async fn c01_by_another_thread_at_any_moment() -> Result<()> {
-    const ROUNDS: usize = 200;
-    let (send, receive) = std::sync::mpsc::channel::<(CancelScope, usize)>();
-    let thread = thread::spawn(move || {
-        for (scope, spins) in receive {
-            (0..spins).for_each(|_| std::hint::spin_loop());
-            scope.cancel("race");
-        }
-    });
-    let mut told = 0;
-    for round in 0..ROUNDS {
-        let scope = CancelScope::new().with_grace(ms(20_000)).with_linger(ms(10_000));
-        let spins = async {
-            loop {
-                yield_now().await;
-            }
-        };
-        let outcome = scope.run(async {
-            let mut deep: FuturesUnordered<_> = [never()].into_iter().collect();
-            send.send((scope.clone(), round * 7 % 3000)).expect("it is there");
-            let result = or(async { deep.next().await.expect("there is one") }, spins).await;
-            told += 1;
-            result
-        });
-        assert_eq!(outcome.await?, None);
-    }
-    drop(send);
-    thread.join().expect("it does not panic");
-    assert_eq!(told, ROUNDS, "an await was dropped untold");
-    Ok(())
-}
-
 async fn c03_the_first_reason_wins() -> Result<()> {
     let scope = CancelScope::new();
     let outcome = scope.run(async {
@@ -405,27 +338,5 @@ async fn c03_before_the_run_it_is_met_at_the_first_await() -> Result<()> {
     });
     assert_eq!(outcome.await?, None);
     assert_eq!(log.take(), ["started"]);
-    Ok(())
-}
-
-async fn c03_of_many_threads_one_reason_wins() -> Result<()> {
-    let scope = CancelScope::new();
-    let outcome = scope.run(async {
-        let barrier = Arc::new(Barrier::new(4));
-        let threads: Vec<_> = (0..4)
-            .map(|number| {
-                let (scope, barrier) = (scope.clone(), barrier.clone());
-                thread::spawn(move || {
-                    barrier.wait();
-                    scope.cancel(number.to_string());
-                })
-            })
-            .collect();
-        let first: Error = never().await.unwrap_err();
-        threads.into_iter().for_each(|thread| thread.join().expect("it does not panic"));
-        assert_eq!(never().await.unwrap_err().mark(), first.mark());
-        Err::<(), _>(first)
-    });
-    assert_eq!(outcome.await?, None);
     Ok(())
 }

@@ -12,6 +12,8 @@ mod loops;
 #[allow(dead_code, reason = "the tests of guests use the rest")]
 #[path = "../guest/stage.rs"]
 mod stage;
+mod threads;
+mod values;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +26,7 @@ use libtest_mimic::{Arguments, Trial};
 static PASSED: [AtomicUsize; HOSTS.len()] = [const { AtomicUsize::new(0) }; HOSTS.len()];
 
 fn scenarios() -> impl Iterator<Item = Scenario> {
-    [level::SCENARIOS, ends::SCENARIOS].into_iter().flatten().copied()
+    [level::SCENARIOS, values::SCENARIOS, ends::SCENARIOS, threads::SCENARIOS].into_iter().flatten().copied()
 }
 
 /// The test of one scenario on one host.
