@@ -1,8 +1,6 @@
 //! The laws of cancellation, on whatever polls the tree: each scenario is one text, and runs on every host as
 //! `smol::c01_..`, `tokio::c01_..`.
 
-mod ends;
-mod level;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hosts;
@@ -12,6 +10,10 @@ mod loops;
 #[allow(dead_code, reason = "the tests of guests use the rest")]
 #[path = "../guest/stage.rs"]
 mod stage;
+
+mod ends;
+mod level;
+mod reasons;
 mod threads;
 mod values;
 
@@ -25,8 +27,12 @@ use libtest_mimic::{Arguments, Trial};
 /// Scenarios that have passed, by host.
 static PASSED: [AtomicUsize; HOSTS.len()] = [const { AtomicUsize::new(0) }; HOSTS.len()];
 
+/// All texts, by file.
+const FILES: &[&[Scenario]] =
+    &[level::SCENARIOS, values::SCENARIOS, reasons::SCENARIOS, ends::SCENARIOS, threads::SCENARIOS];
+
 fn scenarios() -> impl Iterator<Item = Scenario> {
-    [level::SCENARIOS, values::SCENARIOS, ends::SCENARIOS, threads::SCENARIOS].into_iter().flatten().copied()
+    FILES.iter().copied().flatten().copied()
 }
 
 /// The test of one scenario on one host.
