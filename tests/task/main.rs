@@ -11,9 +11,12 @@ mod loops;
 #[path = "../guest/stage.rs"]
 mod stage;
 
+mod deadlines;
 mod ends;
+mod failures;
 mod level;
 mod reasons;
+mod shields;
 mod threads;
 mod values;
 
@@ -28,8 +31,16 @@ use libtest_mimic::{Arguments, Trial};
 static PASSED: [AtomicUsize; HOSTS.len()] = [const { AtomicUsize::new(0) }; HOSTS.len()];
 
 /// All texts, by file.
-const FILES: &[&[Scenario]] =
-    &[level::SCENARIOS, values::SCENARIOS, reasons::SCENARIOS, ends::SCENARIOS, threads::SCENARIOS];
+const FILES: &[&[Scenario]] = &[
+    level::SCENARIOS,
+    values::SCENARIOS,
+    reasons::SCENARIOS,
+    shields::SCENARIOS,
+    deadlines::SCENARIOS,
+    ends::SCENARIOS,
+    failures::SCENARIOS,
+    threads::SCENARIOS,
+];
 
 fn scenarios() -> impl Iterator<Item = Scenario> {
     FILES.iter().copied().flatten().copied()
