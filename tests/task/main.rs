@@ -11,13 +11,16 @@ mod loops;
 #[path = "../guest/stage.rs"]
 mod stage;
 
+mod channels;
 mod deadlines;
 mod ends;
 mod failures;
 mod level;
+mod nurseries;
 mod reasons;
 mod shields;
 mod threads;
+mod turns;
 mod values;
 
 use std::process::ExitCode;
@@ -39,6 +42,9 @@ const FILES: &[&[Scenario]] = &[
     deadlines::SCENARIOS,
     ends::SCENARIOS,
     failures::SCENARIOS,
+    nurseries::SCENARIOS,
+    channels::SCENARIOS,
+    turns::SCENARIOS,
     threads::SCENARIOS,
 ];
 

@@ -1,5 +1,4 @@
-//! An operation has happened, or it has had no effect (law C2); and nobody is in anybody's way who does not come for what is
-//! his (law C13).
+//! An operation has happened, or it has had no effect (law C2).
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -11,9 +10,9 @@ use futures_util::future::join;
 use pleach::Result;
 use pleach::task::channel::{self, TrySendError};
 use pleach::task::sync::{Mutex, Semaphore};
-use pleach::task::{CancelScope, cancellable, checkpoint, nursery, oneshot, sleep};
+use pleach::task::{CancelScope, cancellable, checkpoint, nursery, oneshot};
 
-use crate::kit::{Log, ms, scenarios, settle};
+use crate::kit::{Log, scenarios, settle};
 
 scenarios! {
     Virtual:
@@ -27,12 +26,6 @@ scenarios! {
     c02_a_cancelled_lock_leaves_the_value,
     c02_what_has_happened_wins_over_the_cancel,
     c02_a_cancelled_oneshot_leaves_the_value,
-    c13_the_futurelock_program_ends,
-    c13_a_permit_is_for_whoever_is_polled_first,
-    c13_a_woken_wait_for_a_permit_that_is_dropped_wakes_the_next,
-    c13_a_woken_receive_that_is_dropped_wakes_the_next,
-    c13_a_woken_send_that_is_not_polled_is_passed,
-    c13_a_lock_that_is_released_by_a_cancel_goes_on,
 }
 
 async fn c02_a_cancelled_receive_leaves_what_is_there() -> Result<()> {
@@ -236,112 +229,5 @@ async fn c02_a_cancelled_oneshot_leaves_the_value() -> Result<()> {
     scope.cancel("test");
     assert_eq!(scope.run(receiver.recv()).await?, None);
     assert_eq!(receiver.recv().await?, Some(7));
-    Ok(())
-}
-
-/// Oxide's RFD 609: a task waits for a lock in a branch that it does not poll, and then for something that needs the lock. Where
-/// the lock is handed over to the branch, nobody ever gets it.
-async fn c13_the_futurelock_program_ends() -> Result<()> {
-    let (lock, log) = (Mutex::new(()), Log::default());
-    nursery(async |n| {
-        let background = n.spawn(async {
-            let held = lock.lock().await?;
-            sleep(ms(5000)).await?;
-            drop(held);
-            Ok(())
-        })?;
-        settle().await?;
-        let mut aside = pin!(async {
-            let _held = lock.lock().await?;
-            log.add("set aside");
-            Result::<()>::Ok(())
-        });
-        or(aside.as_mut(), sleep(ms(500))).await?;
-        drop(lock.lock().await?); // `aside` waits for it too, and is not polled
-        log.add("went on");
-        aside.await?;
-        background.join().await
-    })
-    .await?;
-    assert_eq!(log.take(), ["went on", "set aside"]);
-    Ok(())
-}
-
-/// One is woken and not polled when another asks.
-async fn c13_a_permit_is_for_whoever_is_polled_first() -> Result<()> {
-    let permits = Semaphore::new(1);
-    let held = permits.acquire().await?;
-    let (mut first, mut second) = (pin!(permits.acquire()), pin!(permits.acquire()));
-    assert!(poll_once(first.as_mut()).await.is_none() && poll_once(second.as_mut()).await.is_none());
-    drop(held); // wakes the first
-    drop(second.await?);
-    drop(first.await?);
-    assert_eq!(permits.available(), 1);
-    Ok(())
-}
-
-async fn c13_a_woken_wait_for_a_permit_that_is_dropped_wakes_the_next() -> Result<()> {
-    let permits = Semaphore::new(1);
-    nursery(async |n| {
-        let held = permits.acquire().await?;
-        let mut first = Box::pin(permits.acquire());
-        assert!(poll_once(&mut first).await.is_none());
-        let second = n.spawn(async { permits.acquire().await.map(drop) })?;
-        settle().await?;
-        drop(held); // wakes the first
-        drop(first);
-        second.join().await
-    })
-    .await
-}
-
-async fn c13_a_woken_receive_that_is_dropped_wakes_the_next() -> Result<()> {
-    let (sender, receiver) = channel::bounded(1);
-    nursery(async |n| {
-        let (mut one, mut other) = (receiver.clone(), receiver);
-        let mut first = Box::pin(one.recv());
-        assert!(poll_once(&mut first).await.is_none());
-        let second = n.spawn(async move { other.recv().await })?;
-        settle().await?;
-        sender.send(7).await?; // wakes the first
-        drop(first);
-        assert_eq!(second.join().await?, Some(7));
-        Ok(())
-    })
-    .await
-}
-
-async fn c13_a_woken_send_that_is_not_polled_is_passed() -> Result<()> {
-    let (sender, mut receiver) = channel::bounded(1);
-    sender.send(1).await?;
-    let mut aside = pin!(sender.send(2));
-    assert!(poll_once(aside.as_mut()).await.is_none());
-    assert_eq!(receiver.recv().await?, Some(1)); // wakes it
-    sender.send(3).await?;
-    assert_eq!(receiver.recv().await?, Some(3));
-    aside.await?;
-    assert_eq!(receiver.recv().await?, Some(2));
-    Ok(())
-}
-
-async fn c13_a_lock_that_is_released_by_a_cancel_goes_on() -> Result<()> {
-    let (lock, scope) = (Mutex::new(0), CancelScope::new());
-    nursery(async |n| {
-        let holder = n.spawn(scope.run(async {
-            let _held = lock.lock().await?;
-            sleep(ms(5000)).await
-        }))?;
-        settle().await?;
-        let next = n.spawn(async {
-            *lock.lock().await? += 1;
-            Ok(())
-        })?;
-        settle().await?;
-        scope.cancel("give it back");
-        assert_eq!(holder.join().await?, None);
-        next.join().await
-    })
-    .await?;
-    assert_eq!(lock.into_inner(), 1);
     Ok(())
 }
