@@ -11,6 +11,7 @@ use pleach::task::{
     CancelScope, VirtualClock, cancellable, checkpoint, clock, current_effective_deadline, fail_after, fail_at,
     move_on_after, move_on_at, nursery, shield, sleep, sleep_until,
 };
+use pleach::testing::wait_all_blocked;
 
 use crate::kit::{Log, ms, never, scenarios, timed};
 
@@ -26,7 +27,8 @@ scenarios! {
     c07_the_effective_deadline_is_the_soonest_up_to_a_shield,
     c07_the_unwinding_comes_on_top,
     c07_sleepers_wake_in_the_order_of_their_times,
-    the_time_stands_while_anybody_has_something_to_do;
+    the_time_stands_while_anybody_has_something_to_do,
+    all_are_blocked_when_nobody_has_anything_to_do;
     Real:
     the_time_is_that_of_whoever_polls,
 }
@@ -185,12 +187,37 @@ async fn the_time_stands_while_anybody_has_something_to_do() -> Result<()> {
             checkpoint().await?;
             assert_eq!(clock::now(), begun);
         }
-        pleach::testing::wait_all_blocked().await?;
+        wait_all_blocked().await?;
         assert_eq!(clock::now(), begun);
         Ok(())
     })
     .await?;
     assert_eq!(clock::now(), begun + ms(10));
+    Ok(())
+}
+
+async fn all_are_blocked_when_nobody_has_anything_to_do() -> Result<()> {
+    let log = Log::default();
+    let wait = async || wait_all_blocked().await.map(|()| log.add("quiet"));
+    nursery(async |n| {
+        n.spawn(async {
+            for _ in 0..20 {
+                checkpoint().await?;
+            }
+            log.add("busy no more");
+            sleep(ms(10)).await?;
+            log.add("late");
+            Ok(())
+        })?;
+        n.spawn(wait())?;
+        n.spawn(wait())?;
+        Ok(())
+    })
+    .await?;
+    assert_eq!(log.take(), ["busy no more", "quiet", "quiet", "late"]);
+    let scope = CancelScope::new();
+    scope.cancel("test");
+    assert_eq!(scope.run(wait()).await?, None);
     Ok(())
 }
 

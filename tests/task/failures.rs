@@ -19,6 +19,7 @@ scenarios! {
     c09_who_joins_a_failed_child_tells_of_the_same_failure,
     c09_a_failure_of_the_cleanup_comes_after_that_of_the_body,
     c09_a_lone_failure_comes_out_bare,
+    c09_a_group_is_the_cause_of_nothing,
     c14_a_panic_is_a_failure_with_payload_and_place,
     c14_a_panic_of_the_body_cancels_the_children,
     c14_a_panic_in_a_drop_is_a_failure_too,
@@ -140,6 +141,22 @@ async fn c09_a_lone_failure_comes_out_bare() -> Result<()> {
     let failure: Error = outcome.await.map(|()| ()).unwrap_err();
     assert_eq!(failure.downcast_ref(), Some(&Failed("alone")));
     assert!(failure.location().file().ends_with("failures.rs"), "where it was born: {}", failure.location());
+    Ok(())
+}
+
+/// Neither of what is in it, nor of a failure that came after it.
+async fn c09_a_group_is_the_cause_of_nothing() -> Result<()> {
+    let outcome = nursery(async |n| {
+        n.spawn(async {
+            yield_now().await;
+            Err::<(), Error>(Failed("the child").into())
+        })?;
+        yield_now().await;
+        Err::<(), Error>(Failed("the body").into())
+    });
+    let failure = outcome.await.unwrap_err();
+    assert_eq!(failure.failures().len(), 2);
+    assert!(failure.source().is_none() && failure.failures().iter().all(|leaf| leaf.source().is_none()));
     Ok(())
 }
 

@@ -30,6 +30,7 @@ scenarios! {
     a_start_fails_with_what_its_child_fails_with,
     a_start_is_over_when_its_child_is,
     a_start_that_is_cancelled_ends_its_child_first,
+    a_start_by_who_is_cancelled_already_is_cancelled,
     a_start_that_has_happened_is_no_business_of_the_starters,
     a_start_keeps_its_nursery_open,
     a_start_that_is_late_for_its_nursery_is_closed,
@@ -284,6 +285,30 @@ async fn a_start_that_is_cancelled_ends_its_child_first() -> Result<()> {
     })
     .await?;
     assert_eq!(log.take(), ["the child is gone", "the starter knows"]);
+    Ok(())
+}
+
+/// Its child begins, and meets the cancel at its first await, whatever it says before that.
+async fn a_start_by_who_is_cancelled_already_is_cancelled() -> Result<()> {
+    let (log, scope) = (Log::default(), CancelScope::new());
+    scope.cancel("early");
+    nursery(async |n| {
+        let child = async |status: TaskStatus<()>| {
+            status.started(());
+            let told = checkpoint().await;
+            log.add(if told.is_err() { "told" } else { "goes on" });
+            told
+        };
+        let outcome = scope.run(async {
+            let started = n.start(child).await;
+            assert!(is_cancel_of(&started, &scope));
+            started.map(drop)
+        });
+        assert_eq!(outcome.await?, None);
+        n.spawn(async { Ok(()) })?.join().await // the nursery is not
+    })
+    .await?;
+    assert_eq!(log.take(), ["told"]);
     Ok(())
 }
 

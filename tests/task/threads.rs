@@ -25,6 +25,7 @@ scenarios! {
     c02_nothing_is_lost_between_a_thread_and_a_task_that_is_cancelled,
     c03_of_many_threads_one_reason_wins,
     c07_deadlines_by_the_timers_of_the_host,
+    c07_a_deadline_that_another_thread_sets_is_heard_of,
     c08_children_that_run_beside_the_tree_have_left_with_it,
     c09_failures_of_children_that_run_beside_the_tree_are_all_told,
     c10_a_child_that_would_run_beside_a_cancelled_tree_is_refused,
@@ -188,6 +189,22 @@ async fn c07_deadlines_by_the_timers_of_the_host() -> Result<()> {
     assert_eq!(fail_after(LONG, async { sleep(ms(10)).await.map(|()| 2) }).await?, 2);
     let took = begun.elapsed();
     assert!(took >= ms(70) && took < LONG / 2, "{took:?}");
+    Ok(())
+}
+
+async fn c07_a_deadline_that_another_thread_sets_is_heard_of() -> Result<()> {
+    for after in [ms(0), ms(20)] {
+        let scope = CancelScope::new().with_timeout(LONG);
+        let outcome = scope.run(async {
+            settle().await?;
+            let setter = scope.clone();
+            let thread = thread::spawn(move || setter.set_deadline(Some(Instant::now() + after)));
+            let told = never().await;
+            thread.join().expect("it does not panic");
+            told
+        });
+        assert_eq!(outcome.await?, None);
+    }
     Ok(())
 }
 
