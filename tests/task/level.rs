@@ -323,7 +323,8 @@ async fn c03_after_the_end_it_is_a_no_op() -> Result<()> {
     let scope = CancelScope::new();
     assert_eq!(scope.run(async { Ok(1) }).await?, Some(1));
     scope.cancel("too late");
-    assert!(!scope.is_cancelled() && !scope.cancel_called() && !scope.cancelled_caught());
+    assert!(!scope.is_cancelled() && !scope.cancelled_caught());
+    assert!(scope.cancel_called(), "it is remembered all the same");
     checkpoint().await
 }
 
