@@ -22,6 +22,7 @@ scenarios! {
     c07_a_time_in_the_past_is_over_at_the_first_await,
     c07_a_timeout_counts_from_the_first_poll,
     c07_a_deadline_can_be_moved_while_it_runs,
+    c07_a_deadline_that_comes_after_the_end_is_none,
     c07_a_deadline_that_is_moved_often_is_the_last_one,
     c07_a_checkpoint_sees_a_deadline_that_has_passed,
     c07_the_effective_deadline_is_the_soonest_up_to_a_shield,
@@ -96,6 +97,14 @@ async fn c07_a_deadline_can_be_moved_while_it_runs() -> Result<()> {
     let (outcome, took) = timed(outcome).await;
     assert_eq!((outcome?, took), (None, ms(5590)));
     Ok(())
+}
+
+async fn c07_a_deadline_that_comes_after_the_end_is_none() -> Result<()> {
+    let scope = CancelScope::new().with_timeout(ms(50));
+    assert_eq!(scope.run(async { sleep(ms(49)).await.map(|()| "in time") }).await?, Some("in time"));
+    sleep(ms(100)).await?;
+    assert!(!scope.cancel_called() && !scope.is_cancelled());
+    checkpoint().await
 }
 
 async fn c07_a_deadline_that_is_moved_often_is_the_last_one() -> Result<()> {
