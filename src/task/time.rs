@@ -1,5 +1,7 @@
 //! Time for tasks: sleeping, and the clocks behind it.
 
+mod hosted;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use pleach::Result;
 use pleach::actor::{ActorBuilder, Carrier};
 use pleach::host::Smol;
@@ -40,8 +40,13 @@ pub(crate) fn main_with(init: fn(), trials: Vec<Trial>) {
 
 /// Runs the tests of a binary whose processes are no actors.
 pub(crate) fn run(arguments: &Arguments, trials: Vec<Trial>) {
+    conclude(arguments, trials).exit();
+}
+
+/// The same for a binary that has something to say at its end.
+pub(crate) fn conclude(arguments: &Arguments, trials: Vec<Trial>) -> Conclusion {
     std::thread::spawn(watch);
-    libtest_mimic::run(arguments, trials).exit();
+    libtest_mimic::run(arguments, trials)
 }
 
 /// A test that runs `root` as the root actor of a tree.

@@ -67,6 +67,8 @@ pub(super) struct State {
     inherited: Option<Mark>,
     claimed: bool,
     completed: bool,
+    /// Somebody has asked for it, also when it was too late.
+    called: bool,
     /// Its own request has ended its body.
     caught: bool,
     grace: Option<Duration>,
@@ -100,6 +102,7 @@ impl Scope {
             inherited: None,
             claimed: false,
             completed: false,
+            called: false,
             caught: false,
             grace: None,
             linger: None,
@@ -166,7 +169,7 @@ impl Scope {
 
     /// Whether somebody asked for this scope itself to be cancelled, also after its end.
     pub(crate) fn was_requested(&self) -> bool {
-        self.lock().own.is_some()
+        self.lock().called
     }
 
     /// Its own request has ended its body.

@@ -12,6 +12,7 @@ impl Scope {
     pub(crate) fn request(&self, reason: Reason) {
         {
             let mut state = self.lock();
+            state.called = true;
             if state.own.is_some() || state.completed {
                 return;
             }
