@@ -343,11 +343,12 @@ pub(crate) async fn l26_a_cancelled_send_gives_its_value_back<P: Place>() -> Res
 }
 
 pub(crate) async fn l26_a_far_send_that_is_cancelled_gives_its_value_back<P: Place>() -> Result<()> {
-    let kept = Arc::new(Mutex::new(None));
-    let keeps = kept.clone();
+    let (kept, full) = (Arc::new(Mutex::new(None)), Flag::default());
+    let (keeps, fills) = (kept.clone(), full.clone());
     let far = async move |mut far: Numbers| {
         far.started(()).await?;
         far.send(1).await?;
+        fills.set();
         let refused = far.send(2).await.unwrap_err();
         let is_cancelled = refused.is_cancelled();
         let (value, error) = refused.into_parts();
@@ -356,11 +357,8 @@ pub(crate) async fn l26_a_far_send_that_is_cancelled_gives_its_value_back<P: Pla
     };
     let scope = CancelScope::new();
     let opened = scope.run(link(P::on()?).capacity(1).open(far, async |mut near, ()| {
-        while near.gone().is_none() {
-            // Its first value is in the link, and the second one waits or will.
-            scope.cancel("enough");
-            checkpoint().await?;
-        }
+        full.wait().await;
+        scope.cancel("enough");
         near.recv().await
     }));
     assert!(opened.await?.is_none());
