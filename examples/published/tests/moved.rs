@@ -80,7 +80,8 @@ impl Router {
         let mut command = Command::new(program);
         command
             .args(["--listen-addr", &format!("127.0.0.1:{port}"), "no-auth"])
-            .env(MARKER, &marker);
+            .env(MARKER, &marker)
+            .env("RUST_LOG", "off");
         let piped = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -25,6 +25,7 @@ const POOL: usize = 4;
 const SOON: Duration = Duration::from_secs(20);
 
 fn main() {
+    pleach::actor::enter(|| {});
     let is_there = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
         .any(|folder| folder.join(SERVER).is_file());
     if !is_there {
