@@ -252,6 +252,34 @@ async fn c05_bytes_a_cancel_is_absorbed<P: Place>(on: P) -> Result<()> {
     Ok(())
 }
 
+/// A library may keep no more of an error than its text, as h2 does.
+async fn c05_bytes_a_cancel_of_which_only_the_text_is_left_is_absorbed<P: Place>(on: P) -> Result<()> {
+    let text_of = |error: io::Error| Error::msg(format!("the codec has lost its stream: {error}"));
+    let far = async move |mut io: FarBytes| {
+        t::Write::write_all(&mut io, b"1").await?;
+        t::Read::read_u8(&mut io).await.map_err(text_of)?;
+        Ok(())
+    };
+    let scope = CancelScope::new();
+    let ended = scope.run(open_byte_link(on, far, async |mut io| -> Result<()> {
+        f::Read::read_exact(&mut io, &mut [0]).await?;
+        scope.cancel("enough");
+        Err(text_of(f::Read::read(&mut io, &mut [0]).await.unwrap_err()))
+    }));
+    assert_eq!(ended.await?, None);
+
+    // That the body has returned is no failure of the far task, nor is what happened to another link.
+    let far = async move |mut io: FarBytes| {
+        while t::Read::read_u8(&mut io).await.is_ok() {}
+        Err(text_of(t::Write::write_all(&mut io, b"1").await.unwrap_err()))
+    };
+    open_byte_link(on, far, async |_io| Ok(())).await?;
+    let error =
+        open_byte_link(on, async move |_io| Err(text_of(io::Error::other("cancelled"))), reads_through_a_library);
+    assert!(error.await.unwrap_err().to_string().ends_with("the codec has lost its stream: cancelled"));
+    Ok(())
+}
+
 async fn l10_bytes_a_far_failure_is_the_result<P: Place>(on: P) -> Result<()> {
     let far = async |mut io: FarBytes| -> Result<()> {
         t::Write::write_all(&mut io, b"half of a mess").await?;
@@ -668,6 +696,7 @@ fn main() {
         l01_bytes_dropped,
         l16_bytes_cancel_after_a_read_that_was_given_up,
         c05_bytes_a_cancel_is_absorbed,
+        c05_bytes_a_cancel_of_which_only_the_text_is_left_is_absorbed,
         l10_bytes_a_far_failure_is_the_result,
         l11_bytes_the_body_error_is_the_result,
         l17_bytes_a_body_that_returns_is_no_failure,

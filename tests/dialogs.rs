@@ -90,7 +90,7 @@ async fn starts_twice(mut far: Far<(), (), ()>) -> Result<String> {
 
 #[pleach::endpoint]
 async fn sends_early(mut far: Far<String, (), ()>) -> Result<()> {
-    let refused = refusal(far.send(()).await)?;
+    let refused = refusal(far.send(()).await.map_err(Into::into))?;
     far.started(refused).await
 }
 
@@ -365,7 +365,7 @@ async fn d03_a_step_out_of_turn_is_an_error_at_its_caller(way: Way) -> Result<()
         assert!(early.contains("before `started`; call `started(first)` first"), "{early}");
         let late = worker.open_context(echoes, (), async |mut near, ()| {
             near.stop();
-            let late = refusal(near.send(1).await)?;
+            let late = refusal(near.send(1).await.map_err(Into::into))?;
             assert_eq!(near.recv().await?, None, "it was not sent");
             Ok((late, near.finish().await?))
         });

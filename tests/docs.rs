@@ -133,6 +133,7 @@ fn the_documents_that_name_each_other_exist() {
         "LICENSE-APACHE",
         "docs/laws.md",
         "docs/trio.md",
+        "docs/migrating.md",
     ] {
         assert!(root().join(file).is_file(), "{file} is named by another document and is not there");
     }

@@ -193,7 +193,7 @@ async fn a_message_over_the_limit(way: Way) -> Result<()> {
         assert_says(&worker, &arguments, Kind::Misuse, &["errors::weighs", "the arguments are 50", &allowed, remedy])
             .await;
 
-        let item = worker.open_context(takes_words, (0,), async |mut near, ()| near.send(over()).await);
+        let item = worker.open_context(takes_words, (0,), async |mut near, ()| Ok(near.send(over()).await?));
         let parts = ["errors::takes_words", "the message is 5003 bytes", &allowed, remedy];
         assert_says(&worker, &item.await.unwrap_err(), Kind::Misuse, &parts).await;
 

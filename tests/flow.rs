@@ -7,9 +7,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
 use harness::{By, Way, all_ways, eventually, soon, unique};
 use pleach::actor::{ActorNursery, Named};
+use pleach::dialog::FarReturned;
 use pleach::error::Kind;
 use pleach::prelude::*;
 use pleach::task::oneshot;
@@ -92,6 +95,30 @@ async fn adds(mut far: Far<u64, u64, u64>, key: String) -> Result<u64> {
     ended
 }
 
+/// Sends until it is cancelled in the middle of it, and counts which value came back.
+#[pleach::endpoint]
+async fn keeps(mut far: Far<(), (), String>, key: String) -> Result<()> {
+    far.started(()).await?;
+    for number in 0.. {
+        if let Err(refused) = far.send(large(number)).await {
+            assert!(refused.is_cancelled());
+            let (value, error) = refused.into_parts();
+            count(&format!("{key} {}", number_of(&value) == number && number > 0));
+            return Err(error);
+        }
+        count(&key);
+    }
+    Ok(())
+}
+
+/// Answers each number with its double, through halves of its end.
+#[pleach::endpoint]
+async fn doubles(mut far: Far<(), u64, u64>) -> Result<()> {
+    far.started(()).await?;
+    let (answers, numbers) = StreamExt::split(far);
+    numbers.map_ok(|number| 2 * number).forward(answers).await
+}
+
 #[derive(Debug)]
 struct SensorLost(Unplugged);
 
@@ -149,7 +176,7 @@ where
 {
     actor_nursery(async move |n: ActorNursery| {
         let actor = n.actor(unique("flow")).by(way).expose(counted).expose(opens_gate).expose(floods);
-        let worker = actor.expose(reads_late).expose(adds).start().await?;
+        let worker = actor.expose(reads_late).expose(adds).expose(keeps).expose(doubles).start().await?;
         body(worker.clone(), unique("key")).await?;
         worker.cancel_actor().await
     })
@@ -238,6 +265,116 @@ async fn d08_what_was_accepted_before_a_graceful_close_is_readable(way: Way) -> 
             near.finish().await
         });
         assert_eq!(eventually(received).await?, (0..10).collect::<Vec<_>>());
+        Ok(())
+    })
+    .await
+}
+
+async fn l26_a_cancelled_send_gives_its_value_back(way: Way) -> Result<()> {
+    with_worker(way, async |worker, key| {
+        let received = worker.open_context(reads_late, (key.clone(),), async |mut near, ()| {
+            let mut sent = 0;
+            let mut kept = None;
+            let sends = async {
+                loop {
+                    let refused = match near.send(large(sent)).await {
+                        Ok(()) => {
+                            sent += 1;
+                            continue;
+                        }
+                        Err(refused) => refused,
+                    };
+                    assert!(refused.is_cancelled());
+                    let (value, error) = refused.into_parts();
+                    kept = Some(value);
+                    return Err::<(), _>(error);
+                }
+            };
+            assert!(move_on_after(Duration::from_millis(50), sends).await?.is_none(), "it is that scope's cancel");
+            worker.run(opens_gate, (key.clone(),)).await?;
+            assert_eq!(kept.as_deref().map(number_of), Some(sent));
+            near.send(kept.expect("it came back")).await?;
+            Ok((sent, near.finish().await?))
+        });
+        let (sent, numbers) = eventually(received).await?;
+        assert_eq!(numbers, (0..=sent).collect::<Vec<_>>());
+        Ok(())
+    })
+    .await
+}
+
+async fn l26_a_far_send_that_is_cancelled_gives_its_value_back(way: Way) -> Result<()> {
+    with_worker(way, async |worker, key| {
+        let scope = CancelScope::new();
+        let opened = scope.run(worker.open_context(keeps, (key.clone(),), async |mut near, ()| {
+            settled(&worker, &key).await?;
+            scope.cancel("enough");
+            near.recv().await
+        }));
+        assert!(eventually(opened).await?.is_none());
+        assert_eq!(worker.run(counted, (format!("{key} true"),)).await?, 1);
+        Ok(())
+    })
+    .await
+}
+
+async fn l26_a_refused_send_gives_its_value_back(way: Way) -> Result<()> {
+    with_worker(way, async |worker, key| {
+        soon(worker.open_context(floods, (0, key), async |mut near, ()| {
+            while near.gone().is_none() {
+                checkpoint().await?;
+            }
+            let (value, error) = near.send(()).await.unwrap_err().into_parts();
+            assert!(value == () && error.downcast_ref::<FarReturned>().is_some(), "{error:?}");
+            Ok(())
+        }))
+        .await
+    })
+    .await
+}
+
+async fn l26_streams_and_sinks_carry_everything(way: Way) -> Result<()> {
+    const MANY: u64 = 500;
+    with_worker(way, async |worker, _| {
+        let opened = worker.open_context(doubles, (), async |near, ()| {
+            let (mut numbers, answers) = StreamExt::split(near);
+            let sends = async move {
+                numbers.send_all(&mut stream::iter(0..MANY).map(Ok)).await?;
+                numbers.close().await
+            };
+            let ((), answers) = futures_util::future::try_join(sends, answers.try_collect::<Vec<_>>()).await?;
+            Ok(answers)
+        });
+        assert_eq!(eventually(opened).await?, (0..MANY).map(|number| 2 * number).collect::<Vec<_>>());
+        Ok(())
+    })
+    .await
+}
+
+/// There is credit for some, one more is kept, and then the sink waits; nothing that it has taken is lost.
+async fn l26_what_a_sink_has_taken_is_not_lost(way: Way) -> Result<()> {
+    with_worker(way, async |worker, key| {
+        let received = worker.open_context(reads_late, (key.clone(),), async |mut near, ()| {
+            let mut taken = 0;
+            let feeds = async {
+                loop {
+                    near.feed(large(taken)).await?;
+                    taken += 1;
+                }
+            };
+            let waits = move_on_after(Duration::from_millis(50), feeds).await?;
+            assert!(waits.is_none_or(|never: std::convert::Infallible| match never {}));
+            assert!((2..=HELD + 1).contains(&taken), "{taken} values of 64 KiB were taken, there is room for {HELD}");
+            let refused = near.try_send(large(taken)).unwrap_err().into_value();
+            assert_eq!(number_of(&refused), taken, "what is kept goes first");
+            worker.run(opens_gate, (key.clone(),)).await?;
+            near.send(refused).await?;
+            near.feed(large(taken + 1)).await?;
+            near.close().await?;
+            Ok((taken, near.finish().await?))
+        });
+        let (taken, numbers) = eventually(received).await?;
+        assert_eq!(numbers, (0..=taken + 1).collect::<Vec<_>>());
         Ok(())
     })
     .await
@@ -344,6 +481,11 @@ fn main() {
         d09_what_the_far_task_cannot_decode_fails_its_own_dialog,
         d09_what_the_opener_cannot_decode_fails_its_own_dialog,
         d11_a_failure_shows_where_it_was_born_and_who_relayed_it,
+        l26_a_cancelled_send_gives_its_value_back,
+        l26_a_far_send_that_is_cancelled_gives_its_value_back,
+        l26_a_refused_send_gives_its_value_back,
+        l26_streams_and_sinks_carry_everything,
+        l26_what_a_sink_has_taken_is_not_lost,
     }
     harness::main(tests);
 }

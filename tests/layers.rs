@@ -342,7 +342,8 @@ fn end(code: &str) -> Option<usize> {
 fn functions_fit_a_screen() {
     let mut long = Vec::new();
     for folder in ["src", "bridge", "macros", "examples", "tests", "benches"] {
-        for source in sources(folder) {
+        // What others have published is as long as it is.
+        for source in sources(folder).into_iter().filter(|source| !source.name.starts_with("examples/published/")) {
             let over = functions(&source.code).into_iter().filter(|(_, _, lines)| *lines > LINES);
             long.extend(over.map(|(line, name, lines)| format!("{}:{line}: {name} has {lines} lines", source.name)));
         }

@@ -60,3 +60,8 @@ pub use soon::{Job, RunSoon};
 pub use spawn::{NotLinked, Spawned, spawn};
 pub use task::{ForeignCancelled, Translated};
 pub use tree::{Held, TreeHandle};
+
+/// The programs before and after a move must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating.md")]
+struct Migrating;

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use super::{End, SideGone, TrySendError, stay};
 use crate::Result;
+use crate::task::channel::SendError;
 
 /// What a carrier does for the far task.
 ///
@@ -15,8 +16,20 @@ pub(crate) trait FarEnd<First, In, Out>: End + Send {
     /// A new value comes: forget what is kept of the last one.
     fn begin_send(&mut self) {}
     fn try_send(&mut self, value: Out) -> Result<(), TrySendError<Out>>;
-    /// Takes the value out when it has been accepted.
+    /// Takes the value out if, and only if, it has been accepted.
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>>;
+    /// For a stream, which does not say when nobody waits at it any more.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
+        self.poll_recv(cx)
+    }
+    /// For a sink: one value can be started now.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
+    /// Sends a value after `poll_ready`, or keeps it until there is room.
+    fn start_send(&mut self, value: Out) -> Result<()>;
+    /// What was kept has been sent.
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
     fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     fn gone(&self) -> Option<SideGone>;
 }
@@ -37,13 +50,30 @@ pub(crate) trait FarEnd<First, In, Out>: End + Send {
 ///     Ok(())
 /// }
 /// ```
+///
+/// It is also a `Stream` of `Result<In>` and a `Sink` of `Out`, of futures' kind.
+/// They wait, end and fail as `recv` and `send` do, and a task that waits at them is told of a cancel there; a stream ends
+/// after its first error. Closing the sink flushes it: this direction ends when the function returns.
+///
+/// ```
+/// use futures_util::{StreamExt, TryStreamExt};
+/// use pleach::prelude::*;
+///
+/// async fn doubles(mut far: Far<(), u64, u64>) -> Result<()> {
+///     far.started(()).await?;
+///     let (answers, numbers) = far.split();
+///     numbers.map_ok(|n| 2 * n).forward(answers).await
+/// }
+/// ```
 pub struct Far<First, In, Out> {
-    end: Box<dyn FarEnd<First, In, Out>>,
+    pub(super) end: Box<dyn FarEnd<First, In, Out>>,
+    /// As a stream: there are no more items.
+    pub(super) over: bool,
 }
 
 impl<First, In, Out> Far<First, In, Out> {
     pub(crate) fn new(end: impl FarEnd<First, In, Out> + 'static) -> Self {
-        Self { end: Box::new(end) }
+        Self { end: Box::new(end), over: false }
     }
 
     /// Says that the task is up, with its first value. The opener's body starts when this arrives.
@@ -72,16 +102,17 @@ impl<First, In, Out> Far<First, In, Out> {
     /// Sends a value; waits while the dialog is full.
     ///
     /// # Errors
-    /// [`Misuse`](crate::error::Misuse) before [`started`](Far::started); a cancel if the opener has cancelled;
-    /// [`NearGone`](super::NearGone) if it has left; in a context also a value that is over the limit or that the codec
-    /// cannot carry.
+    /// The value comes back; by `?` the error becomes [`Misuse`](crate::error::Misuse) before [`started`](Far::started), a
+    /// cancel if the opener has cancelled, [`NearGone`](super::NearGone) if it has left, and in a context also that the value
+    /// is over the limit or that the codec cannot carry it.
     ///
     /// # Cancel safety
-    /// A send that is dropped has either delivered its value or dropped it.
-    pub async fn send(&mut self, value: Out) -> Result<()> {
+    /// A send that is cancelled gives its value back. One that is dropped has either delivered its value or dropped it.
+    pub async fn send(&mut self, value: Out) -> Result<(), SendError<Out>> {
         let mut value = Some(value);
         self.end.begin_send();
-        stay(&mut *self.end, |end, cx| end.poll_send(cx, &mut value)).await
+        let sent = stay(&mut *self.end, |end, cx| end.poll_send(cx, &mut value)).await;
+        sent.map_err(|error| SendError::because(value.take().expect("only a sent value is taken"), error))
     }
 
     /// Sends a value if there is room for it now.
@@ -108,7 +139,7 @@ impl<First, In, Out> Far<First, In, Out> {
     ///     far.started(()).await?;
     ///     let work = async { Some(measure().await) };
     ///     match or(work, async { far.cancelled().await; None }).await {
-    ///         Some(value) => far.send(value).await,
+    ///         Some(value) => Ok(far.send(value).await?),
     ///         None => Ok(()), // here it cleans up
     ///     }
     /// }

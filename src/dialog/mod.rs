@@ -27,6 +27,7 @@ mod gone;
 pub(crate) mod local;
 mod near;
 mod stay;
+mod traits;
 
 pub use broken::{Escalated, NeverStarted, StartTimeout, Stuck};
 pub use converse::{Opener, Options, attend, converse};
@@ -37,6 +38,8 @@ pub use local::{CallOpener, Local, LocalOpener, Report, local, local_call, local
 pub use near::Near;
 pub(crate) use near::NearEnd;
 pub(crate) use stay::{End, stay};
+
+pub use crate::task::channel::SendError;
 
 use std::fmt;
 

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use super::{End, SideGone, TrySendError, stay};
 use crate::Result;
+use crate::task::channel::SendError;
 
 /// What a carrier does for the opener's body.
 ///
@@ -16,8 +17,16 @@ pub(crate) trait NearEnd<In, Out, R>: End + Send {
     /// A new value comes: forget what is kept of the last one.
     fn begin_send(&mut self) {}
     fn try_send(&mut self, value: In) -> Result<(), TrySendError<In>>;
-    /// Takes the value out when it has been accepted.
+    /// Takes the value out if, and only if, it has been accepted.
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<In>) -> Poll<Result<()>>;
+    /// For a sink: one value can be started now.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
+    /// Sends a value after `poll_ready`, or keeps it until there is room.
+    fn start_send(&mut self, value: In) -> Result<()>;
+    /// What was kept has been sent.
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
     fn stop(&mut self);
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<R>>;
     fn gone(&self) -> Option<SideGone>;
@@ -27,28 +36,46 @@ pub(crate) trait NearEnd<In, Out, R>: End + Send {
 ///
 /// If the far task fails, every wait in the body ends as cancelled, wherever it is parked, and the dialog returns the
 /// failure.
+///
+/// It is also a `Stream` of `Result<Out>` and a `Sink` of `In`, of futures' kind.
+/// They wait, end and fail as `recv` and `send` do; a stream ends after its first error. Closing the sink is
+/// [`stop`](Near::stop).
+///
+/// ```
+/// use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
+/// use pleach::prelude::*;
+///
+/// async fn squares(numbers: Vec<u64>, mut near: Near<u64, u64, ()>) -> Result<Vec<u64>> {
+///     near.send_all(&mut stream::iter(numbers).map(Ok)).await?;
+///     near.close().await?;
+///     near.try_collect().await
+/// }
+/// ```
 pub struct Near<In, Out, R> {
-    end: Box<dyn NearEnd<In, Out, R>>,
+    pub(super) end: Box<dyn NearEnd<In, Out, R>>,
+    /// As a stream: there are no more items.
+    pub(super) over: bool,
 }
 
 impl<In, Out, R> Near<In, Out, R> {
     pub(crate) fn new(end: impl NearEnd<In, Out, R> + 'static) -> Self {
-        Self { end: Box::new(end) }
+        Self { end: Box::new(end), over: false }
     }
 
     /// Sends a value; waits while the dialog is full.
     ///
     /// # Errors
-    /// [`FarReturned`](super::FarReturned) if the far task has already returned; [`Closed`](crate::error::Closed) when
-    /// the dialog is over; a cancel; in a context also a value
-    /// that is over the limit or that the codec cannot carry.
+    /// The value comes back; by `?` the error becomes [`FarReturned`](super::FarReturned) if the far task has already
+    /// returned, [`Closed`](crate::error::Closed) when the dialog is over, a cancel, and in a context also that the value is
+    /// over the limit or that the codec cannot carry it.
     ///
     /// # Cancel safety
-    /// A send that is dropped has either delivered its value or dropped it.
-    pub async fn send(&mut self, value: In) -> Result<()> {
+    /// A send that is cancelled gives its value back. One that is dropped has either delivered its value or dropped it.
+    pub async fn send(&mut self, value: In) -> Result<(), SendError<In>> {
         let mut value = Some(value);
         self.end.begin_send();
-        stay(&mut *self.end, |end, cx| end.poll_send(cx, &mut value)).await
+        let sent = stay(&mut *self.end, |end, cx| end.poll_send(cx, &mut value)).await;
+        sent.map_err(|error| SendError::because(value.take().expect("only a sent value is taken"), error))
     }
 
     /// The next value, or `None` when the far task has returned and everything was read.
@@ -79,7 +106,7 @@ impl<In, Out, R> Near<In, Out, R> {
 
     /// Says that nothing more will be sent: the far task's `recv` gives `None` when it has read the rest.
     ///
-    /// Values can still be received.
+    /// Values can still be received. What a sink has taken and not flushed is dropped if there is no room for it now.
     pub fn stop(&mut self) {
         self.end.stop();
     }
@@ -93,9 +120,11 @@ impl<In, Out, R> Near<In, Out, R> {
     /// `R`.
     ///
     /// # Cancel safety
-    /// If it is dropped, the stop has been said all the same.
+    /// If it is dropped, the stop has been said all the same, unless a value was left to be flushed by a sink.
     pub async fn finish(mut self) -> Result<R> {
+        let flushed = stay(&mut *self.end, |end, cx| end.poll_flush(cx)).await;
         self.end.stop();
+        flushed?;
         stay(&mut *self.end, |end, cx| end.poll_finish(cx)).await
     }
 }

@@ -63,7 +63,7 @@ pub(crate) async fn l16_who_waits_for_us_is_told<P: Place>() -> Result<()> {
         far.started(()).await?;
         let mut told = Ok(());
         while told.is_ok() {
-            told = far.send(1).await;
+            told = far.send(1).await.map_err(Error::from);
         }
         cleans_up(told, &sends).await
     })

@@ -1,6 +1,6 @@
 //! L23, L24, L26: what flows through a link.
 
-use pleach::dialog::TrySendError;
+use pleach::dialog::{FarReturned, NearGone, TrySendError};
 
 use super::place::prelude::*;
 
@@ -16,6 +16,9 @@ pub(crate) fn laws() -> Vec<Law> {
         l24_what_was_accepted_is_readable,
         l26_a_dropped_receive_takes_nothing,
         l26_a_cancelled_send_delivers_nothing,
+        l26_a_cancelled_send_gives_its_value_back,
+        l26_a_far_send_that_is_cancelled_gives_its_value_back,
+        l26_a_refused_send_gives_its_value_back,
     ]
 }
 
@@ -295,11 +298,95 @@ pub(crate) async fn l26_a_cancelled_send_delivers_nothing<P: Place>() -> Result<
     };
     let opened = link(P::on()?).capacity(1).open(far, async |mut near, ()| {
         near.send(1).await?;
-        assert_eq!(move_on_after(Duration::from_millis(1), near.send(2)).await?, None, "there is room for one");
+        assert_eq!(
+            move_on_after(Duration::from_millis(1), async { Ok(near.send(2).await?) }).await?,
+            None,
+            "there is room for one"
+        );
         read.set();
         near.send(3).await?;
         near.finish().await
     });
     assert_eq!(opened.await?, [1, 3]);
     Ok(())
+}
+
+pub(crate) async fn l26_a_cancelled_send_gives_its_value_back<P: Place>() -> Result<()> {
+    let read = Flag::default();
+    let may = read.clone();
+    let far = async move |mut far: Far<(), String, ()>| {
+        far.started(()).await?;
+        may.wait().await;
+        let mut values = Vec::new();
+        while let Some(value) = far.recv().await? {
+            values.push(value);
+        }
+        Ok(values)
+    };
+    let opened = link(P::on()?).capacity(1).open(far, async |mut near, ()| {
+        near.send("first".to_owned()).await?;
+        let mut kept = None;
+        let cancelled = async {
+            let refused = near.send("second".to_owned()).await.unwrap_err();
+            assert!(refused.is_cancelled());
+            let (value, error) = refused.into_parts();
+            kept = Some(value);
+            Err::<(), _>(error)
+        };
+        assert!(move_on_after(Duration::from_millis(1), cancelled).await?.is_none(), "it is that scope's cancel");
+        read.set();
+        near.send(kept.expect("the value came back")).await?;
+        near.finish().await
+    });
+    assert_eq!(opened.await?, ["first", "second"]);
+    Ok(())
+}
+
+pub(crate) async fn l26_a_far_send_that_is_cancelled_gives_its_value_back<P: Place>() -> Result<()> {
+    let (kept, full) = (Arc::new(Mutex::new(None)), Flag::default());
+    let (keeps, fills) = (kept.clone(), full.clone());
+    let far = async move |mut far: Numbers| {
+        far.started(()).await?;
+        far.send(1).await?;
+        fills.set();
+        let refused = far.send(2).await.unwrap_err();
+        let is_cancelled = refused.is_cancelled();
+        let (value, error) = refused.into_parts();
+        *keeps.lock().unwrap() = Some((value, is_cancelled));
+        Err::<(), _>(error)
+    };
+    let scope = CancelScope::new();
+    let opened = scope.run(link(P::on()?).capacity(1).open(far, async |mut near, ()| {
+        full.wait().await;
+        scope.cancel("enough");
+        near.recv().await
+    }));
+    assert!(opened.await?.is_none());
+    assert_eq!(*kept.lock().unwrap(), Some((2, true)));
+    Ok(())
+}
+
+pub(crate) async fn l26_a_refused_send_gives_its_value_back<P: Place>() -> Result<()> {
+    let far = async |mut far: Numbers| {
+        let (value, error) = far.send(7).await.unwrap_err().into_parts();
+        assert!(value == 7 && error.is_misuse(), "{error:?}");
+        far.started(()).await
+    };
+    open_link(P::on()?, far, async |mut near, ()| {
+        while near.gone().is_none() {
+            checkpoint().await?;
+        }
+        let (value, error) = near.send(8).await.unwrap_err().into_parts();
+        assert!(value == 8 && error.downcast_ref::<FarReturned>().is_some(), "{error:?}");
+        Ok(())
+    })
+    .await?;
+    let far = async |mut far: Numbers| {
+        far.started(()).await?;
+        assert_eq!(far.recv().await?, None);
+        let (value, error) = far.send(9).await.unwrap_err().into_parts();
+        assert!(value == 9 && error.downcast_ref::<NearGone>().is_some(), "{error:?}");
+        Ok(())
+    };
+    open_link(P::on()?, far, async |_near, ()| Ok(())).await
 }

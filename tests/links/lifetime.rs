@@ -337,7 +337,7 @@ fn one_scope<P: Place>(guard: Guard) -> Result<impl Future<Output = Result<u32>>
         let far = async move |mut far: Numbers| {
             let _guard = guard;
             far.started(()).await?;
-            far.send(sum).await
+            Ok(far.send(sum).await?)
         };
         open_link(on, far, async |mut near, ()| Ok(near.recv().await?.ok_or(Ended)?)).await
     }))

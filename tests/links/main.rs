@@ -19,6 +19,7 @@ mod rows;
 mod rows_within;
 mod spawned;
 mod start;
+mod streams;
 mod tools;
 mod toy;
 mod watchdog;
@@ -49,6 +50,7 @@ fn laws() -> Vec<Law> {
         errors::laws_of_tokio(),
         rows::laws_of_tokio(),
         spawned::laws_of_tokio(),
+        streams::laws(),
     ];
     files.into_iter().flatten().collect()
 }

@@ -18,7 +18,7 @@ pub(crate) fn laws() -> Vec<Law> {
 pub(crate) async fn l06_started_exactly_once<P: Place>() -> Result<()> {
     let bodies = AtomicUsize::new(0);
     let far = async |mut far: Far<u32, (), u32>| {
-        let early = far.send(0).await.unwrap_err();
+        let early = Error::from(far.send(0).await.unwrap_err());
         far.started(7).await?;
         let second = far.started(8).await.unwrap_err();
         far.send(1).await?;
@@ -110,7 +110,7 @@ pub(crate) async fn l05_a_foreign_success_is_seen_at_the_next_use<P: Place>() ->
         sleep(A_WHILE).await?; // nobody cancels it
         assert_eq!(near.recv().await?, Some(1));
         assert_eq!(near.recv().await?, None);
-        let refused = near.send(2).await.unwrap_err();
+        let refused = Error::from(near.send(2).await.unwrap_err());
         assert!(refused.downcast_ref::<FarReturned>().is_some(), "{refused:?}");
         near.finish().await
     });

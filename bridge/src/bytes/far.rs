@@ -65,7 +65,7 @@ impl FarBytes {
         match refusal {
             Refusal::Over => carry(ErrorKind::NotConnected, Closed.into()),
             Refusal::Closed => closed(),
-            Refusal::OtherDone => carry(ErrorKind::BrokenPipe, NearGone.into()),
+            Refusal::OtherDone => self.pipes.told_far.tell(ErrorKind::BrokenPipe, NearGone.into()),
             Refusal::OtherFailed => self.cancel(cx),
         }
     }
@@ -73,8 +73,8 @@ impl FarBytes {
     /// The cancel as the dialog has it, with its identity.
     fn cancel(&mut self, cx: &mut Context<'_>) -> io::Error {
         match pin!(self.far.recv()).poll(cx) {
-            Poll::Ready(Err(cancelled)) => carry(ErrorKind::ConnectionAborted, cancelled),
-            _ => carry(ErrorKind::ConnectionAborted, NearGone.into()),
+            Poll::Ready(Err(cancelled)) => self.pipes.told_far.tell(ErrorKind::ConnectionAborted, cancelled),
+            _ => self.pipes.told_far.tell(ErrorKind::ConnectionAborted, NearGone.into()),
         }
     }
 }

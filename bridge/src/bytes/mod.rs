@@ -4,6 +4,7 @@ mod far;
 mod io;
 mod near;
 mod pipe;
+mod told;
 
 use std::any::type_name;
 use std::convert::Infallible;
@@ -14,12 +15,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pleach::dialog::{Far, FarFailed, NearGone, Opener, Options, converse};
-use pleach::error::{Kind, Misuse, Reason};
+use pleach::error::{Kind, Mark, Misuse, Reason};
 use pleach::{Error, Result};
 
 pub use self::far::FarBytes;
 pub use self::near::NearBytes;
 use self::pipe::{Life, Lives, Pipe};
+use self::told::Told;
 use crate::foreign::not_cancelled;
 use crate::link::{LinkOpener, launch};
 use crate::{ForeignLoop, LinkBuilder, Placement, link};
@@ -107,30 +109,46 @@ where
     Fut: Future<Output = Result<T>>,
 {
     not_cancelled().await?;
-    let pipes = Arc::new(Pipes { to_far: Pipe::new(capacity), to_near: Pipe::new(capacity) });
+    let pipes = Arc::new(Pipes::new(capacity));
     let near = NearBytes::new(pipes.clone());
     let far_pipes = pipes.clone();
     let run = async move |mut end: Signal| {
         end.started(()).await?;
-        graceful(far(FarBytes::new(far_pipes, end)).await)
+        graceful(far(FarBytes::new(far_pipes.clone(), end)).await, &far_pipes.told_far)
     };
     let link = launch(on, type_name::<F>, 1, run)?;
-    let opener = ByteOpener { link, pipes };
+    let opener = ByteOpener { link, pipes: pipes.clone() };
     // Boxed: what speaks a protocol is large, and each combinator around a future holds it more than once.
-    converse(opener, options, |()| Box::pin(async { body(near).await.map_err(echo) })).await
+    converse(opener, options, |()| Box::pin(async { body(near).await.map_err(|error| echo(error, &pipes.told_near)) }))
+        .await
 }
 
 /// The dialog of a link of bytes, which has its life and carries no values.
 type Signal = Far<(), Infallible, Infallible>;
 
 /// That the opener has finished, and reads no more, is no failure of who goes on writing.
-fn graceful(outcome: Result<()>) -> Result<()> {
-    outcome.or_else(|error| if is_caused_by::<NearGone>(&error) { Ok(()) } else { Err(error) })
+fn graceful(outcome: Result<()>, told: &Told) -> Result<()> {
+    outcome.or_else(|error| match own_cause(&error, told) {
+        _ if is_caused_by::<NearGone>(&error) => Ok(()),
+        Some(Some(mark)) => Err(mark.into()),
+        Some(None) => Ok(()),
+        None => Err(error),
+    })
 }
 
 /// That the far task has failed is no failure of the body which was told so: the far task's is the link's.
-fn echo(error: Error) -> Error {
-    if is_caused_by::<FarFailed>(&error) { error.with_kind(Kind::Cancelled) } else { error }
+fn echo(error: Error, told: &Told) -> Error {
+    match own_cause(&error, told) {
+        _ if is_caused_by::<FarFailed>(&error) => error.with_kind(Kind::Cancelled),
+        Some(Some(mark)) => mark.into(),
+        Some(None) => error.with_kind(Kind::Cancelled),
+        None => error,
+    }
+}
+
+/// What the side was told, where an error is that and has lost its source; and the cancel, if it was told of one.
+fn own_cause(error: &Error, told: &Told) -> Option<Option<Mark>> {
+    if error.mark().is_some() { None } else { told.is_source_of(error) }
 }
 
 fn is_caused_by<E: StdError + 'static>(error: &Error) -> bool {
@@ -148,9 +166,16 @@ fn is_caused_by<E: StdError + 'static>(error: &Error) -> bool {
 struct Pipes {
     to_far: Pipe,
     to_near: Pipe,
+    told_near: Told,
+    told_far: Told,
 }
 
 impl Pipes {
+    fn new(capacity: usize) -> Self {
+        let (told_near, told_far) = (Told::default(), Told::default());
+        Self { to_far: Pipe::new(capacity), to_near: Pipe::new(capacity), told_near, told_far }
+    }
+
     /// Says how the sides are now.
     fn tell(&self, change: impl Fn(&mut Lives)) {
         self.to_far.tell(&change);

@@ -54,50 +54,48 @@ impl NearBytes {
 
 impl End for NearBytes {
     fn poll_take(&mut self, cx: &mut Context<'_>, room: usize, sink: impl FnMut(&[u8])) -> Poll<io::Result<usize>> {
-        ready!(self.read.check(cx)).map_err(cancelled)?;
-        settle(&mut self.read, cx, |cx| self.pipes.to_near.poll_take(Side::Near, cx, room, sink))
+        ready!(self.read.check(cx)).map_err(|error| cancelled(&self.pipes, error))?;
+        let taken = settle(&mut self.read, cx, |cx| self.pipes.to_near.poll_take(Side::Near, cx, room, sink));
+        taken.map_err(|refusal| refused(&self.pipes, refusal))
     }
 
     fn poll_put(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        ready!(self.write.check(cx)).map_err(cancelled)?;
-        settle(&mut self.write, cx, |cx| self.pipes.to_far.poll_put(Side::Near, cx, pieces))
+        ready!(self.write.check(cx)).map_err(|error| cancelled(&self.pipes, error))?;
+        let taken = settle(&mut self.write, cx, |cx| self.pipes.to_far.poll_put(Side::Near, cx, pieces));
+        taken.map_err(|refusal| refused(&self.pipes, refusal))
     }
 
     /// Looks at the cancel first: a stream that is cut off must not look complete.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.write.check(cx)).map_err(cancelled)?;
+        ready!(self.write.check(cx)).map_err(|error| cancelled(&self.pipes, error))?;
         self.write.done();
-        Poll::Ready(self.pipes.to_far.close(Side::Near).map_err(refused))
+        Poll::Ready(self.pipes.to_far.close(Side::Near).map_err(|refusal| refused(&self.pipes, refusal)))
     }
 }
 
 both_worlds!(NearBytes);
 
 /// Tells the await how the attempt went.
-fn settle(
-    wait: &mut Wait,
-    cx: &mut Context<'_>,
-    attempt: impl FnOnce(&mut Context<'_>) -> Taken,
-) -> Poll<io::Result<usize>> {
+fn settle(wait: &mut Wait, cx: &mut Context<'_>, attempt: impl FnOnce(&mut Context<'_>) -> Taken) -> Taken {
     let taken = attempt(cx);
     if taken.is_pending() {
         wait.park(cx);
     } else {
         wait.done();
     }
-    taken.map_err(refused)
+    taken
 }
 
-fn cancelled(error: Error) -> io::Error {
-    carry(ErrorKind::ConnectionAborted, error)
+fn cancelled(pipes: &Pipes, error: Error) -> io::Error {
+    pipes.told_near.tell(ErrorKind::ConnectionAborted, error)
 }
 
-fn refused(refusal: Refusal) -> io::Error {
+fn refused(pipes: &Pipes, refusal: Refusal) -> io::Error {
     match refusal {
         Refusal::Over => carry(ErrorKind::NotConnected, Closed.into()),
         Refusal::Closed => closed(),
         Refusal::OtherDone => carry(ErrorKind::BrokenPipe, FarReturned.into()),
-        Refusal::OtherFailed => carry(ErrorKind::ConnectionReset, FarFailed.into()),
+        Refusal::OtherFailed => pipes.told_near.tell(ErrorKind::ConnectionReset, FarFailed.into()),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Wire, register};
 use crate::Result;
-use crate::dialog::local::runtime_await;
+use crate::dialog::local::{runtime_await, started_unready};
 use crate::dialog::{End, FarEnd, SideGone, TrySendError};
 use crate::error::{Closed, Misuse};
 use crate::proto::event::{DialogId, Received, SendError, Sent};
@@ -35,18 +35,38 @@ impl Scratch {
     }
 }
 
+/// The value that a sink has taken and for which there was no credit yet, as bytes.
+pub(super) type Kept = Option<Vec<u8>>;
+
 pub(super) struct RemoteFar<First, In, Out> {
     wire: Arc<Wire>,
     id: DialogId,
     scope: CancelScope,
-    wait: Wait,
+    receives: Wait,
+    sends: Wait,
     scratch: Scratch,
+    kept: Kept,
     types: PhantomData<fn(First, In) -> Out>,
 }
 
 impl<First, In, Out> RemoteFar<First, In, Out> {
     pub(super) fn new(wire: Arc<Wire>, id: DialogId, scope: CancelScope) -> Self {
-        Self { wire, id, scope, wait: Wait::default(), scratch: Scratch::default(), types: PhantomData }
+        let (receives, sends) = (Wait::default(), Wait::default());
+        Self { wire, id, scope, receives, sends, scratch: Scratch::default(), kept: None, types: PhantomData }
+    }
+
+    /// After an attempt to send: what it came to, in words that say whose it was.
+    fn sent(&mut self, sent: Poll<Result<()>>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match sent {
+            Poll::Ready(result) => {
+                self.sends.done();
+                Poll::Ready(result.map_err(|error| error.context(self.wire.name_of(self.id))))
+            }
+            Poll::Pending => {
+                self.sends.park(cx);
+                Poll::Pending
+            }
+        }
     }
 }
 
@@ -75,12 +95,12 @@ where
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
-        runtime_await!(self.wait, cx);
+        runtime_await!(self.receives, cx);
         let Some(received) = self.wire.poll_item(self.id, &mut self.scratch, cx) else {
-            self.wait.park(cx);
+            self.receives.park(cx);
             return Poll::Pending;
         };
-        self.wait.done();
+        self.receives.done();
         Poll::Ready(match received {
             Received::Item(()) => self.wire.decode(self.scratch.bytes()).map(Some),
             Received::End => Ok(None),
@@ -93,30 +113,36 @@ where
     }
 
     fn try_send(&mut self, value: Out) -> Result<(), TrySendError<Out>> {
-        self.wire.try_put(self.id, value, &mut self.scratch)
+        self.wire.try_put(self.id, value, &mut self.scratch, &mut self.kept)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>> {
-        runtime_await!(self.wait, cx);
-        let sent = self.wire.poll_put(self.id, value, &mut self.scratch, cx);
-        match sent {
-            Poll::Ready(result) => {
-                self.wait.done();
-                Poll::Ready(result.map_err(|error| error.context(self.wire.name_of(self.id))))
-            }
-            Poll::Pending => {
-                self.wait.park(cx);
-                Poll::Pending
-            }
-        }
+        runtime_await!(self.sends, cx);
+        let sent = self.wire.poll_put(self.id, value, &mut self.scratch, &mut self.kept, cx);
+        self.sent(sent, cx)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_flush(cx)
+    }
+
+    fn start_send(&mut self, value: Out) -> Result<()> {
+        let started = self.wire.put_or_keep(self.id, &value, &mut self.scratch, &mut self.kept);
+        started.map_err(|error| error.context(self.wire.name_of(self.id)))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        runtime_await!(self.sends, cx);
+        let sent = self.wire.poll_kept(self.id, &mut self.kept, cx);
+        self.sent(sent, cx)
     }
 
     fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // First of all the strand has to count as told, or it would be dropped at its next foreign await.
-        match self.wait.check(cx) {
+        match self.receives.check(cx) {
             Poll::Ready(Err(_)) => return Poll::Ready(()),
             Poll::Ready(Ok(())) if self.scope.mark().is_some() => return Poll::Ready(()),
-            Poll::Ready(Ok(())) => self.wait.park(cx),
+            Poll::Ready(Ok(())) => self.receives.park(cx),
             Poll::Pending => {}
         }
         Poll::Pending
@@ -152,7 +178,13 @@ impl Wire {
         id: DialogId,
         value: T,
         scratch: &mut Scratch,
+        kept: &mut Kept,
     ) -> Result<(), TrySendError<T>> {
+        match self.put_kept(id, kept) {
+            Ok(true) => {}
+            Ok(false) => return Err(TrySendError::Full(value)),
+            Err(error) => return Err(TrySendError::Refused(value, error)),
+        }
         scratch.forget();
         if let Err(error) = self.encode(&value, &mut scratch.bytes) {
             return Err(TrySendError::Refused(value, error));
@@ -166,24 +198,65 @@ impl Wire {
 
     /// Encodes the value, outside the lock, and sends it, or registers.
     ///
-    /// The value is taken when it has been accepted or can never be.
+    /// The value is taken when it has been accepted.
     pub(super) fn poll_put<T: Serialize>(
         &self,
         id: DialogId,
         value: &mut Option<T>,
         scratch: &mut Scratch,
+        kept: &mut Kept,
         cx: &Context<'_>,
     ) -> Poll<Result<()>> {
+        ready!(self.poll_kept(id, kept, cx))?;
         let wanted = value.as_ref().expect("a send is not polled after it has completed");
         if !scratch.encoded {
-            if let Err(error) = self.encode(wanted, &mut scratch.bytes) {
-                *value = None;
-                return Poll::Ready(Err(error));
-            }
+            self.encode(wanted, &mut scratch.bytes)?;
             scratch.encoded = true;
         }
+        ready!(self.poll_bytes(id, &scratch.bytes, cx))?;
+        *value = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what a sink has kept, if it has, or registers.
+    pub(super) fn poll_kept(&self, id: DialogId, kept: &mut Kept, cx: &Context<'_>) -> Poll<Result<()>> {
+        let Some(bytes) = kept else { return Poll::Ready(Ok(())) };
+        let sent = ready!(self.poll_bytes(id, bytes, cx));
+        *kept = None;
+        Poll::Ready(sent)
+    }
+
+    /// Sends what a sink has kept if there is credit now: whether nothing is kept any more.
+    pub(super) fn put_kept(&self, id: DialogId, kept: &mut Kept) -> Result<bool> {
+        let Some(bytes) = kept else { return Ok(true) };
+        let sent = self.step(|state| state.proto.send(id, bytes)).map_err(refused)?;
+        kept.take_if(|_| sent == Sent::Queued);
+        Ok(kept.is_none())
+    }
+
+    /// Encodes the value and sends it, or keeps it until there is credit.
+    pub(super) fn put_or_keep<T: Serialize>(
+        &self,
+        id: DialogId,
+        value: &T,
+        scratch: &mut Scratch,
+        kept: &mut Kept,
+    ) -> Result<()> {
+        if !self.put_kept(id, kept)? {
+            return Err(started_unready(TrySendError::Full(())));
+        }
+        scratch.forget();
+        self.encode(value, &mut scratch.bytes)?;
+        match self.step(|state| state.proto.send(id, &scratch.bytes)).map_err(refused)? {
+            Sent::Queued => {}
+            Sent::NoCredit => *kept = Some(std::mem::take(&mut scratch.bytes)),
+        }
+        Ok(())
+    }
+
+    fn poll_bytes(&self, id: DialogId, bytes: &[u8], cx: &Context<'_>) -> Poll<Result<()>> {
         let sent = self.step(|state| {
-            let sent = state.proto.send(id, &scratch.bytes);
+            let sent = state.proto.send(id, bytes);
             if matches!(sent, Ok(Sent::NoCredit))
                 && let Some(waiting) = state.waiting.get_mut(&id)
             {
@@ -193,14 +266,8 @@ impl Wire {
         });
         match sent {
             Ok(Sent::NoCredit) => Poll::Pending,
-            Ok(Sent::Queued) => {
-                *value = None;
-                Poll::Ready(Ok(()))
-            }
-            Err(error) => {
-                *value = None;
-                Poll::Ready(Err(refused(error)))
-            }
+            Ok(Sent::Queued) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(refused(error))),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::far::Scratch;
+use super::far::{Kept, Scratch};
 use super::{Waiting, Wire, register};
 use crate::actor::endpoint::Target;
 use crate::dialog::local::{far_failed, runtime_await};
@@ -175,8 +175,10 @@ where
     {
         Near::new(RemoteNear {
             shared: self.shared.clone(),
-            wait: Wait::default(),
+            receives: Wait::default(),
+            sends: Wait::default(),
             scratch: Scratch::default(),
+            kept: None,
             types: PhantomData,
         })
     }
@@ -242,19 +244,41 @@ impl<First, R> Drop for RemoteOpener<First, R> {
 
 struct RemoteNear<In, Out, R> {
     shared: Arc<Shared>,
-    wait: Wait,
+    receives: Wait,
+    sends: Wait,
     scratch: Scratch,
+    kept: Kept,
     types: PhantomData<fn(In) -> (Out, R)>,
 }
 
+/// Waits, registered with the dialog, unless nothing can come any more.
+fn park<T>(shared: &Shared, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<Result<T>> {
+    if shared.seen().over {
+        return Poll::Ready(Err(Closed.into()));
+    }
+    wait.park(cx);
+    Poll::Pending
+}
+
 impl<In, Out, R> RemoteNear<In, Out, R> {
-    /// Waits, registered with the dialog, unless nothing can come any more.
-    fn park<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        if self.shared.seen().over {
-            return Poll::Ready(Err(Closed.into()));
+    /// After an attempt to send: what it came to, and why, if the far task has ended.
+    fn sent(&mut self, sent: Poll<Result<()>>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match sent {
+            Poll::Ready(result) => {
+                self.sends.done();
+                Poll::Ready(result.map_err(|error| self.refusal(error.context(self.shared.open.name()))))
+            }
+            Poll::Pending => park(&self.shared, &mut self.sends, cx),
         }
-        self.wait.park(cx);
-        Poll::Pending
+    }
+
+    /// The better reason, where the far task has ended.
+    fn refusal(&self, error: Error) -> Error {
+        match self.shared.look() {
+            Some(true) => self.failed(),
+            Some(false) => FarReturned.into(),
+            None => error,
+        }
     }
 
     /// What is said where the far task has failed, which the cancel of the body mostly says before.
@@ -280,18 +304,18 @@ where
     R: DeserializeOwned + Send,
 {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Out>>> {
-        runtime_await!(self.wait, cx);
+        runtime_await!(self.receives, cx);
         let open = &self.shared.open;
         match open.wire.poll_item(open.id, &mut self.scratch, cx) {
             Some(Received::Item(())) => {
-                self.wait.done();
+                self.receives.done();
                 Poll::Ready(open.wire.decode(self.scratch.bytes()).map(Some))
             }
             Some(Received::End) => Poll::Ready(Ok(None)),
             Some(Received::Failed) => Poll::Ready(Err(self.failed())),
             Some(Received::Empty) | None => {
                 self.shared.register(|waiting| &mut waiting.reader, cx);
-                self.park(cx)
+                park(&self.shared, &mut self.receives, cx)
             }
         }
     }
@@ -302,35 +326,44 @@ where
 
     fn try_send(&mut self, value: In) -> Result<(), TrySendError<In>> {
         let open = &self.shared.open;
-        open.wire.try_put(open.id, value, &mut self.scratch).map_err(|refused| match (refused, self.shared.look()) {
-            (TrySendError::Refused(value, _), Some(false)) => TrySendError::Refused(value, FarReturned.into()),
-            (TrySendError::Refused(value, _), Some(true)) => TrySendError::Refused(value, self.failed()),
-            (refused, _) => refused,
+        open.wire.try_put(open.id, value, &mut self.scratch, &mut self.kept).map_err(|refused| match refused {
+            TrySendError::Refused(value, error) => TrySendError::Refused(value, self.refusal(error)),
+            full => full,
         })
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<In>) -> Poll<Result<()>> {
-        runtime_await!(self.wait, cx);
+        runtime_await!(self.sends, cx);
         let open = &self.shared.open;
-        let sent = open.wire.poll_put(open.id, value, &mut self.scratch, cx);
-        match sent {
-            Poll::Ready(Err(_)) if self.shared.look() == Some(false) => Poll::Ready(Err(FarReturned.into())),
-            Poll::Ready(Err(_)) if self.shared.look() == Some(true) => Poll::Ready(Err(self.failed())),
-            Poll::Ready(result) => {
-                self.wait.done();
-                Poll::Ready(result.map_err(|error| error.context(open.name())))
-            }
-            Poll::Pending => self.park(cx),
-        }
+        let sent = open.wire.poll_put(open.id, value, &mut self.scratch, &mut self.kept, cx);
+        self.sent(sent, cx)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_flush(cx)
+    }
+
+    fn start_send(&mut self, value: In) -> Result<()> {
+        let open = &self.shared.open;
+        let started = open.wire.put_or_keep(open.id, &value, &mut self.scratch, &mut self.kept);
+        started.map_err(|error| self.refusal(error.context(open.name())))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        runtime_await!(self.sends, cx);
+        let open = &self.shared.open;
+        let sent = open.wire.poll_kept(open.id, &mut self.kept, cx);
+        self.sent(sent, cx)
     }
 
     fn stop(&mut self) {
         let open = &self.shared.open;
+        let _ = open.wire.put_kept(open.id, &mut self.kept);
         let _ = open.wire.step(|state| state.proto.stop(open.id));
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<R>> {
-        runtime_await!(self.wait, cx);
+        runtime_await!(self.receives, cx);
         let open = &self.shared.open;
         // Nobody will read what is there, and the far task may be waiting for credit.
         while let Some(Received::Item(())) = open.wire.poll_item(open.id, &mut self.scratch, cx) {}
@@ -338,7 +371,7 @@ where
         match self.shared.look() {
             Some(true) => Poll::Ready(Err(self.failed())),
             Some(false) => Poll::Ready(self.result()),
-            None => self.park(cx),
+            None => park(&self.shared, &mut self.receives, cx),
         }
     }
 

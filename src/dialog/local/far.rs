@@ -3,13 +3,25 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::Shared;
 use super::link::{Link, news};
 use super::queue::{Reader, Rest, Writer, poll_attempts};
+use super::{Shared, started_unready};
 use crate::dialog::{End, FarEnd, SideGone, TrySendError};
 use crate::error::Misuse;
 use crate::task::Wait;
 use crate::{Error, Result};
+
+/// Which of its two waits an operation uses.
+const IN: usize = 0;
+const OUT: usize = 1;
+
+/// Whether an operation that waits is there until it is ready or says that it leaves: then a cancel that finds it waiting
+/// has been told. What waits at a stream or a sink may go away without a word, and has been told when it is given the cancel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    Said,
+    Unsaid,
+}
 
 pub(super) struct LocalFar<First, In, Out, R> {
     shared: Arc<Shared<First, In, Out, R>>,
@@ -17,8 +29,8 @@ pub(super) struct LocalFar<First, In, Out, R> {
     writer: Writer<Out>,
     reader: Reader<In>,
     waits: bool,
-    /// Of a far function that is a task of the tree.
-    tree: Option<Wait>,
+    /// Of a far function that is a task of the tree: while it receives, and while it sends.
+    tree: Option<[Wait; 2]>,
 }
 
 impl<First, In, Out, R> LocalFar<First, In, Out, R> {
@@ -26,27 +38,27 @@ impl<First, In, Out, R> LocalFar<First, In, Out, R> {
         shared: Arc<Shared<First, In, Out, R>>,
         writer: Writer<Out>,
         reader: Reader<In>,
-        tree: Option<Wait>,
+        tree: Option<[Wait; 2]>,
     ) -> Self {
         Self { link: shared.link.clone(), shared, writer, reader, waits: false, tree }
     }
 
     /// Looks at the cancel of its own scope, if it is a task of the tree.
     #[inline]
-    fn check(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    fn check(&mut self, way: usize, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match &mut self.tree {
             None => Poll::Ready(Ok(())),
-            Some(wait) => wait.check(cx),
+            Some(waits) => waits[way].check(cx),
         }
     }
 
     /// After an attempt.
     #[inline]
-    fn attempted<T>(&mut self, cx: &mut Context<'_>, polled: &Poll<T>) {
-        if let Some(wait) = &mut self.tree {
+    fn attempted<T>(&mut self, way: usize, cx: &mut Context<'_>, polled: &Poll<T>) {
+        if let Some(waits) = &mut self.tree {
             match polled {
-                Poll::Ready(_) => wait.done(),
-                Poll::Pending => wait.park(cx),
+                Poll::Ready(_) => waits[way].done(),
+                Poll::Pending => waits[way].park(cx),
             }
         }
     }
@@ -72,6 +84,11 @@ impl<First, In, Out, R> LocalFar<First, In, Out, R> {
             return None;
         }
         self.shared.far_refusal(news)
+    }
+
+    fn attempt_room(&mut self) -> Option<Result<()>> {
+        let refusal = self.refusal().map(Err);
+        refusal.or_else(|| self.writer.has_room().then_some(Ok(())))
     }
 
     #[inline]
@@ -105,10 +122,48 @@ impl<First, In, Out, R> LocalFar<First, In, Out, R> {
         self.shared.lock().cancelled()
     }
 
+    /// A value that comes in.
+    #[inline]
+    fn poll_in(&mut self, cx: &mut Context<'_>, stays: Stays) -> Poll<Result<Option<In>>> {
+        ready!(self.check(IN, cx))?;
+        if self.reader.is_spent() && self.gives_turn(stays, cx) {
+            return Poll::Pending;
+        }
+        let received =
+            poll_attempts(self, cx, Self::attempt_recv, |far, cx| far.rest(stays, |far| far.reader.rest(cx)));
+        if received.is_ready() {
+            self.goes_on();
+            self.reader.done();
+        }
+        self.attempted(IN, cx, &received);
+        received
+    }
+
+    /// A value is sent by `attempt`, or there is room for one.
+    #[inline]
+    fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        stays: Stays,
+        attempt: impl FnMut(&mut Self) -> Option<Result<()>>,
+    ) -> Poll<Result<()>> {
+        ready!(self.check(OUT, cx))?;
+        if self.writer.is_spent() && self.gives_turn(stays, cx) {
+            return Poll::Pending;
+        }
+        let sent = poll_attempts(self, cx, attempt, |far, cx| far.rest(stays, |far| far.writer.rest(cx)));
+        if sent.is_ready() {
+            self.goes_on();
+            self.writer.done();
+        }
+        self.attempted(OUT, cx, &sent);
+        sent
+    }
+
     /// Waits where a cancel finds it. That it does is said before the last attempt, which may find the cancel itself.
     #[inline]
-    fn rest(&mut self, rest: impl FnOnce(&mut Self) -> Rest) -> Rest {
-        if self.waits {
+    fn rest(&mut self, stays: Stays, rest: impl FnOnce(&mut Self) -> Rest) -> Rest {
+        if self.waits || stays == Stays::Unsaid {
             return rest(self);
         }
         self.waits = true;
@@ -118,9 +173,11 @@ impl<First, In, Out, R> LocalFar<First, In, Out, R> {
 
     /// Others have their turn, then it is polled again; unless it must hear of a cancel first.
     #[cold]
-    fn gives_turn(&mut self, cx: &Context<'_>) -> bool {
-        self.waits = true;
-        self.link.far_waits();
+    fn gives_turn(&mut self, stays: Stays, cx: &Context<'_>) -> bool {
+        if stays == Stays::Said {
+            self.waits = true;
+            self.link.far_waits();
+        }
         let gives = self.link.news() & news::CANCELLED == 0;
         if gives {
             cx.waker().wake_by_ref();
@@ -142,9 +199,7 @@ impl<First, In, Out, R> End for LocalFar<First, In, Out, R> {
         self.writer.leave();
         self.reader.leave();
         self.link.signal.leave();
-        if let Some(wait) = &mut self.tree {
-            wait.done();
-        }
+        self.tree.iter_mut().flatten().for_each(Wait::done);
     }
 }
 
@@ -170,17 +225,11 @@ where
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
-        ready!(self.check(cx))?;
-        if self.reader.is_spent() && self.gives_turn(cx) {
-            return Poll::Pending;
-        }
-        let received = poll_attempts(self, cx, Self::attempt_recv, |far, cx| far.rest(|far| far.reader.rest(cx)));
-        if received.is_ready() {
-            self.goes_on();
-            self.reader.done();
-        }
-        self.attempted(cx, &received);
-        received
+        self.poll_in(cx, Stays::Said)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
+        self.poll_in(cx, Stays::Unsaid)
     }
 
     fn try_send(&mut self, value: Out) -> Result<(), TrySendError<Out>> {
@@ -193,23 +242,21 @@ where
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>> {
-        ready!(self.check(cx))?;
-        if self.writer.is_spent() && self.gives_turn(cx) {
-            return Poll::Pending;
-        }
-        let attempt = |far: &mut Self| far.attempt_send(value);
-        let sent = poll_attempts(self, cx, attempt, |far, cx| far.rest(|far| far.writer.rest(cx)));
-        if sent.is_ready() {
-            self.goes_on();
-            self.writer.done();
-        }
-        self.attempted(cx, &sent);
-        sent
+        self.poll_out(cx, Stays::Said, |far| far.attempt_send(value))
+    }
+
+    /// Nobody else sends here: the room stays.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_out(cx, Stays::Unsaid, Self::attempt_room)
+    }
+
+    fn start_send(&mut self, value: Out) -> Result<()> {
+        self.try_send(value).map_err(started_unready)
     }
 
     fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let rest = |far: &mut Self, cx: &mut Context<'_>| {
-            far.rest(|far| {
+            far.rest(Stays::Said, |far| {
                 far.link.signal.sleep(cx.waker());
                 Rest::Asleep
             })

@@ -24,7 +24,7 @@ pub use self::opener::LocalOpener;
 use self::queue::{Reader, Writer, queue};
 use self::report::Ended;
 pub use self::report::Report;
-use super::{Far, FarFailed, FarReturned, NearGone, SideGone};
+use super::{Far, FarFailed, FarReturned, NearGone, SideGone, TrySendError};
 use crate::Error;
 use crate::error::{Cancelled, Closed, Kind, Mark, Misuse};
 use crate::proto::dialog::Callee;
@@ -59,10 +59,10 @@ where
     Out: Send + 'static,
     R: Send + 'static,
 {
-    make(capacity, Some(Wait::new(WaitsFor::Dialog)))
+    make(capacity, Some([Wait::new(WaitsFor::Dialog), Wait::new(WaitsFor::Dialog)]))
 }
 
-fn make<First, In, Out, R>(capacity: usize, far_waits: Option<Wait>) -> Local<First, In, Out, R>
+fn make<First, In, Out, R>(capacity: usize, far_waits: Option<[Wait; 2]>) -> Local<First, In, Out, R>
 where
     First: Send + 'static,
     In: Send + 'static,
@@ -175,6 +175,14 @@ pub(crate) use runtime_await;
 /// Not a failure of its own: whoever sees it beside the far task's failure drops it.
 pub(crate) fn far_failed() -> Error {
     Error::from(FarFailed).with_kind(Kind::Cancelled)
+}
+
+/// A value that a sink was given though it had not said that it could take one.
+pub(crate) fn started_unready<T>(refused: TrySendError<T>) -> Error {
+    match refused {
+        TrySendError::Full(_) => Misuse::new("`start_send` before `poll_ready`: the dialog is full".to_owned()).into(),
+        TrySendError::Refused(_, error) => error,
+    }
 }
 
 /// A value sent after the sender said that there would be none.

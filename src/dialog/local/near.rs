@@ -5,22 +5,23 @@ use std::task::{Context, Poll};
 
 use super::link::{Link, Side, news};
 use super::queue::{Reader, Writer, poll_attempts};
-use super::{Shared, near_error, runtime_await};
-use crate::Result;
+use super::{Shared, near_error, runtime_await, started_unready};
 use crate::dialog::{End, NearEnd, SideGone, TrySendError};
 use crate::task::Wait;
+use crate::{Error, Result};
 
 pub(super) struct LocalNear<First, In, Out, R> {
     shared: Arc<Shared<First, In, Out, R>>,
     link: Arc<Link>,
     writer: Writer<In>,
     reader: Reader<Out>,
-    wait: Wait,
+    receives: Wait,
+    sends: Wait,
 }
 
 impl<First, In, Out, R> LocalNear<First, In, Out, R> {
     pub(super) fn new(shared: Arc<Shared<First, In, Out, R>>, writer: Writer<In>, reader: Reader<Out>) -> Self {
-        Self { link: shared.link.clone(), shared, writer, reader, wait: Wait::default() }
+        Self { link: shared.link.clone(), shared, writer, reader, receives: Wait::default(), sends: Wait::default() }
     }
 
     #[inline]
@@ -39,11 +40,22 @@ impl<First, In, Out, R> LocalNear<First, In, Out, R> {
     }
 
     #[inline]
-    fn attempt_send(&mut self, value: &mut Option<In>) -> Option<Result<()>> {
+    fn refusal(&self) -> Option<Error> {
         let news = self.link.news();
-        if news & (news::ENDED | news::GONE | news::STOPPED) != 0
-            && let Some(refusal) = self.shared.near_refusal(news)
-        {
+        if news & (news::ENDED | news::GONE | news::STOPPED) == 0 {
+            return None;
+        }
+        self.shared.near_refusal(news)
+    }
+
+    fn attempt_room(&mut self) -> Option<Result<()>> {
+        let refusal = self.refusal().map(Err);
+        refusal.or_else(|| self.writer.has_room().then_some(Ok(())))
+    }
+
+    #[inline]
+    fn attempt_send(&mut self, value: &mut Option<In>) -> Option<Result<()>> {
+        if let Some(refusal) = self.refusal() {
             return Some(Err(refusal));
         }
         let sent = value.take().expect("a send is not polled after it has completed");
@@ -79,24 +91,46 @@ impl<First, In, Out, R> LocalNear<First, In, Out, R> {
         )
     }
 
-    /// Others have their turn, then it is polled again.
-    #[cold]
-    fn turn<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        cx.waker().wake_by_ref();
-        self.pending(cx)
+    /// A value is sent by `attempt`, or there is room for one.
+    #[inline]
+    fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        attempt: impl FnMut(&mut Self) -> Option<Result<()>>,
+    ) -> Poll<Result<()>> {
+        runtime_await!(self.sends, cx);
+        if self.writer.is_spent() {
+            return turn(&mut self.sends, cx);
+        }
+        match poll_attempts(self, cx, attempt, |near, cx| near.writer.rest(cx)) {
+            Poll::Pending => pending(&mut self.sends, cx),
+            sent => {
+                self.writer.done();
+                self.sends.done();
+                sent
+            }
+        }
     }
+}
 
-    fn pending<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        self.wait.park(cx);
-        Poll::Pending
-    }
+/// Others have their turn, then it is polled again.
+#[cold]
+fn turn<T>(wait: &mut Wait, cx: &mut Context<'_>) -> Poll<T> {
+    cx.waker().wake_by_ref();
+    pending(wait, cx)
+}
+
+fn pending<T>(wait: &mut Wait, cx: &mut Context<'_>) -> Poll<T> {
+    wait.park(cx);
+    Poll::Pending
 }
 
 impl<First, In, Out, R> End for LocalNear<First, In, Out, R> {
     fn leave(&mut self) {
         self.writer.leave();
         self.reader.leave();
-        self.wait.done();
+        self.receives.done();
+        self.sends.done();
     }
 }
 
@@ -108,15 +142,15 @@ where
     R: Send,
 {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Out>>> {
-        runtime_await!(self.wait, cx);
+        runtime_await!(self.receives, cx);
         if self.reader.is_spent() {
-            return self.turn(cx);
+            return turn(&mut self.receives, cx);
         }
         match poll_attempts(self, cx, Self::attempt_recv, |near, cx| near.reader.rest(cx)) {
-            Poll::Pending => self.pending(cx),
+            Poll::Pending => pending(&mut self.receives, cx),
             received => {
                 self.reader.done();
-                self.wait.done();
+                self.receives.done();
                 received
             }
         }
@@ -132,18 +166,16 @@ where
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<In>) -> Poll<Result<()>> {
-        runtime_await!(self.wait, cx);
-        if self.writer.is_spent() {
-            return self.turn(cx);
-        }
-        match poll_attempts(self, cx, |near| near.attempt_send(value), |near, cx| near.writer.rest(cx)) {
-            Poll::Pending => self.pending(cx),
-            sent => {
-                self.writer.done();
-                self.wait.done();
-                sent
-            }
-        }
+        self.poll_out(cx, |near| near.attempt_send(value))
+    }
+
+    /// Nobody else sends here: the room stays.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_out(cx, Self::attempt_room)
+    }
+
+    fn start_send(&mut self, value: In) -> Result<()> {
+        self.try_send(value).map_err(started_unready)
     }
 
     fn stop(&mut self) {
@@ -152,12 +184,12 @@ where
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<R>> {
-        runtime_await!(self.wait, cx);
+        runtime_await!(self.receives, cx);
         match poll_attempts(self, cx, Self::attempt_finish, |near, cx| near.reader.rest(cx)) {
-            Poll::Pending => self.pending(cx),
+            Poll::Pending => pending(&mut self.receives, cx),
             finished => {
                 self.reader.done();
-                self.wait.done();
+                self.receives.done();
                 finished
             }
         }

@@ -78,6 +78,12 @@ impl<T> Writer<T> {
         }
     }
 
+    /// Whether a value can be put in.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.ring.slots() > 0
+    }
+
     /// Waits for room.
     ///
     /// Who looks for it waits until half of the queue is free, if that comes soon, so that the two sides do not hand over

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::Error;
 use crate::error::Closed;
 
-/// A value that was not sent, given back.
+/// A value that was not sent, given back: by a channel, or by an end of a dialog.
 ///
 /// It is deliberately no `std::error::Error`: so it becomes an [`Error`] by `?` for every `T`, also one that is not
 /// `Sync` or borrows.
@@ -18,7 +18,8 @@ pub struct SendError<T> {
 /// Why a value was not taken.
 pub(crate) enum Refusal {
     Closed(Why),
-    Cancelled(Error),
+    /// A cancel, or what an end of a dialog says.
+    Because(Error),
 }
 
 /// Why a channel takes nothing in.
@@ -28,6 +29,16 @@ pub(crate) enum Why {
     Closed,
     /// It was closed with a reason.
     Because(Arc<str>),
+}
+
+impl Refusal {
+    #[track_caller]
+    fn error(self) -> Error {
+        match self {
+            Self::Closed(why) => why.error(),
+            Self::Because(error) => error,
+        }
+    }
 }
 
 impl Why {
@@ -60,6 +71,11 @@ impl<T> SendError<T> {
         Self { value, refusal }
     }
 
+    /// One with the error that it becomes.
+    pub(crate) fn because(value: T, error: Error) -> Self {
+        Self::new(value, Refusal::Because(error))
+    }
+
     pub(crate) fn closed(value: T) -> Self {
         Self { value, refusal: Refusal::Closed(Why::Closed) }
     }
@@ -69,25 +85,34 @@ impl<T> SendError<T> {
         self.value
     }
 
-    /// Whether the scope was cancelled; otherwise the channel is closed.
+    /// The value, and why it was not sent.
+    #[track_caller]
+    pub fn into_parts(self) -> (T, Error) {
+        (self.value, self.refusal.error())
+    }
+
+    /// Whether it was a cancel. Otherwise the channel is closed, or the other end of the dialog takes nothing, or the value
+    /// could not be carried.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.refusal, Refusal::Cancelled(_))
+        matches!(&self.refusal, Refusal::Because(error) if error.is_cancelled())
     }
 }
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
+        let mut shown = f.debug_struct("SendError");
+        match &self.refusal {
+            Refusal::Closed(_) => shown.field("because", &"closed"),
+            Refusal::Because(error) => shown.field("because", &format_args!("{error}")),
+        };
+        shown.finish_non_exhaustive()
     }
 }
 
 impl<T> From<SendError<T>> for Error {
     #[track_caller]
     fn from(refused: SendError<T>) -> Self {
-        match refused.refusal {
-            Refusal::Closed(why) => why.error(),
-            Refusal::Cancelled(cancelled) => cancelled,
-        }
+        refused.refusal.error()
     }
 }
 

@@ -206,7 +206,7 @@ impl<T> Future for Sending<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Err(error) = ready!(this.wait.check(cx)) {
-            return this.refuse(Refusal::Cancelled(error));
+            return this.refuse(Refusal::Because(error));
         }
         let mut state = this.shared.lock();
         if state.closed.is_some() {
