@@ -28,6 +28,9 @@ pub(crate) mod local;
 mod near;
 mod stay;
 
+#[cfg(test)]
+mod tests;
+
 pub use broken::{Escalated, NeverStarted, StartTimeout, Stuck};
 pub use converse::{Opener, Options, attend, converse};
 pub use far::Far;
