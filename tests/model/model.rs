@@ -29,6 +29,8 @@ pub(crate) struct Model {
     drained: usize,
     /// How the opener has ended.
     done: Option<Outcome>,
+    /// The body was told of a cancel: what it fails with comes after other failures.
+    told: bool,
     cancel: Option<Gone>,
     /// The last error that the foreign task was given.
     given: Option<Why>,
@@ -288,6 +290,7 @@ impl Model {
     }
 
     fn body_returns(&mut self) {
+        self.must(Seen::Near(Said::Done));
         (self.near, self.done) = (Near::Ending, Some(Outcome::Value));
         self.stops();
         match self.far {
@@ -310,6 +313,7 @@ impl Model {
             Near::Closing => return,
             _ => self.must(Seen::Near(Said::Refused(Why::Cancelled))),
         }
+        self.told = true;
         match self.terms.reaction {
             Reaction::Obeys => self.closes(Outcome::Absorbed, Gone::Cancelled),
             Reaction::Fails => self.closes(Outcome::Failed(vec![Leaf::Near]), Gone::Failed),
@@ -339,7 +343,8 @@ impl Model {
         let done = self.done.take().expect("the opener has ended");
         self.over(match (done, failure) {
             (done, None) => done,
-            (Outcome::Failed(leaves), Some(failure)) => Outcome::Failed(leaves.into_iter().chain([failure]).collect()),
+            (Outcome::Failed(own), Some(failure)) if self.told => Outcome::Failed([vec![failure], own].concat()),
+            (Outcome::Failed(own), Some(failure)) => Outcome::Failed([own, vec![failure]].concat()),
             (_, Some(failure)) => Outcome::Failed(vec![failure]),
         });
     }

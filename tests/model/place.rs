@@ -55,10 +55,12 @@ where
 {
     let kept = Arc::new(Mutex::new(None));
     let keeps = kept.clone();
-    pleach::actor::run(host, move || async move {
-        let value = tree().await?;
-        *keeps.lock().unwrap() = Some(value);
-        Ok(())
+    pleach::actor::run(host, move || {
+        Box::pin(async move {
+            let value = tree().await?;
+            *keeps.lock().unwrap() = Some(value);
+            Ok(())
+        })
     })?;
     let kept = kept.lock().unwrap().take();
     Ok(kept.expect("it has ended well"))

@@ -116,11 +116,11 @@ fn next(model: &Model, random: &mut Random, step: usize) -> Option<Event> {
 fn weight(event: Event) -> usize {
     use Event::*;
     match event {
-        FarStart | FarSend | FarRecv | NearSend | NearRecv => 12,
-        FarReturn | FarFail | FarPanic | FarPass | NearReturn | NearFail | NearPanic => 2,
-        FarDrop | NearDrop | NearFinish | NearStop | Cancel | Deadline | DropLink | AbortFar => 2,
-        FarAsk | NearAsk => 4,
-        _ => 6,
+        FarStart | FarSend | NearSend => 24,
+        FarRecv | NearRecv | FarTrySend | NearTrySend | FarListen | NearFinish | GraceEnds | StartDeadline => 8,
+        FarLeave | NearLeave | FarAsk | NearAsk => 4,
+        FarReturn | NearReturn | NearStop | FarPass => 2,
+        _ => 1,
     }
 }
 

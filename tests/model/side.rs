@@ -22,6 +22,8 @@ pub(crate) struct NearFails;
 #[error("the foreign task fails as planned")]
 pub(crate) struct FarFails;
 
+/// How their texts end.
+pub(crate) const AS_PLANNED: &str = "panics as planned";
 pub(crate) const NEAR_PANIC: &str = "the body panics as planned";
 pub(crate) const FAR_PANIC: &str = "the foreign task panics as planned";
 /// What the foreign task returns.
@@ -147,7 +149,11 @@ pub(crate) async fn near(end: NearEnd, side: Side, reaction: Reaction) -> Result
     loop {
         let said = match cancellable(side.command()).await {
             Err(told) => Err(told),
-            Ok((Event::NearReturn, _)) => return Ok(RESULT),
+            Ok((Event::NearReturn, _)) => {
+                // The opener goes on in this same turn.
+                side.say(Said::Done);
+                return Ok(RESULT);
+            }
             Ok((Event::NearFail, _)) => return Err(NearFails.into()),
             Ok((Event::NearPanic, _)) => panic!("{NEAR_PANIC}"),
             Ok((Event::NearDrop, _)) => {

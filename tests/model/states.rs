@@ -79,6 +79,7 @@ impl Far {
         match event {
             _ if self == Self::Gone && (event.is_far() || event == AbortFar) => Some("the foreign task has ended"),
             StartDeadline | GraceEnds if self == Self::Gone => Some("the foreign task has ended"),
+            NearLeave if self == Self::Gone => Some("nobody waits for one that has ended"),
             FarLeave if !self.waits() => Some("it waits in nothing"),
             FarLeave => None,
             _ if event.is_far() && self.waits() => Some("a task that waits does nothing else"),
