@@ -3,37 +3,30 @@
 use std::collections::VecDeque;
 
 use crate::states::{Far, Near};
-use crate::words::{Event, Gone, Leaf, Outcome, Reaction, Said, Seen, Terms, Why};
-
-/// What a step must show, and what it may show beside that where two threads race.
-#[derive(Default)]
-pub(crate) struct Step {
-    pub(crate) must: Vec<Seen>,
-    pub(crate) may: Vec<Seen>,
-}
+use crate::words::{Event, Gone, Leaf, Outcome, Reaction, Said, Seen, Step, Terms, Why};
 
 /// A link. What its values are and which of them wait is known exactly.
 #[derive(Default)]
 pub(crate) struct Model {
-    terms: Terms,
+    pub(crate) terms: Terms,
     pub(crate) near: Near,
     pub(crate) far: Far,
     started: bool,
     stopped: bool,
-    near_end_gone: bool,
-    far_end_gone: bool,
+    pub(crate) near_end_gone: bool,
+    pub(crate) far_end_gone: bool,
     /// Accepted and not read; the last one may be that of a send that waits.
     to_far: VecDeque<u32>,
     to_near: VecDeque<u32>,
     /// Values sent while the body waits for the result, which takes them out in its own time.
-    drained: usize,
+    pub(crate) drained: usize,
     /// How the opener has ended.
     done: Option<Outcome>,
     /// The body was told of a cancel: what it fails with comes after other failures.
     told: bool,
     cancel: Option<Gone>,
     /// The last error that the foreign task was given.
-    given: Option<Why>,
+    pub(crate) given: Option<Why>,
     step: Step,
 }
 
@@ -42,35 +35,11 @@ impl Model {
         Self { terms, ..Self::default() }
     }
 
-    /// Whether the foreign task has still to start.
-    pub(crate) fn is_opening(&self) -> bool {
-        self.near == Near::Opening
-    }
-
-    /// Why an event cannot be now.
-    pub(crate) fn bars(&self, event: Event) -> Option<&'static str> {
-        use Event::*;
-        let waits_for_the_end = matches!(self.near, Near::Ending | Near::Closing);
-        self.near.bars(event).or_else(|| self.far.bars(event)).or(match event {
-            FarStart | FarSend | FarTrySend | FarRecv | FarListen | FarAsk | FarDrop if self.far_end_gone => {
-                Some("no end")
-            }
-            NearSend | NearTrySend | NearRecv | NearStop | NearFinish | NearAsk | NearDrop if self.near_end_gone => {
-                Some("no end")
-            }
-            FarTrySend if self.drained >= self.terms.capacity => Some("room may come in its own time"),
-            NearLeave if self.near == Near::Finishing && self.drained > 0 => Some("room may come in its own time"),
-            FarPass if self.given.is_none() => Some("it was given none"),
-            StartDeadline if !self.terms.late => Some("there is time"),
-            GraceEnds if !self.terms.short => Some("there is time"),
-            _ if event != GraceEnds && self.terms.short && waits_for_the_end => Some("the grace ends first"),
-            _ => None,
-        })
-    }
-
     /// What an event that is possible leads to; what is sent is `value`.
     pub(crate) fn apply(&mut self, event: Event, value: u32) -> Step {
         use Event::*;
+        self.far_end_gone |= event == FarDrop;
+        self.near_end_gone |= event == NearDrop || event == NearFinish;
         match event {
             FarStart => self.far_starts(),
             FarSend | FarTrySend => self.far_sends(event == FarTrySend, value),
@@ -82,10 +51,7 @@ impl Model {
                 let finished = if self.near == Near::Ending { Gone::Finished } else { Gone::No };
                 self.far_says(Said::Gone(self.cancel.unwrap_or(finished)));
             }
-            FarDrop => {
-                self.far_end_gone = true;
-                self.far_says(Said::Done);
-            }
+            FarDrop => self.far_says(Said::Done),
             FarReturn => self.far_ends(None),
             FarFail => self.far_ends(Some(Leaf::Far)),
             FarPanic => self.far_ends(Some(Leaf::FarPanic)),
@@ -93,24 +59,17 @@ impl Model {
             AbortFar => self.far_ends(self.cancel.is_none().then_some(Leaf::ForeignCancelled)),
             NearSend | NearTrySend => self.near_sends(event == NearTrySend, value),
             NearRecv => self.near_receives(),
-            NearStop => {
-                self.stops();
-                self.near_says(Said::Done);
-            }
             NearFinish => self.near_finishes(),
             NearLeave => self.near_leaves(),
             NearAsk => self.near_says(Said::Gone(if self.far == Far::Gone { Gone::Finished } else { Gone::No })),
-            NearDrop => {
-                self.near_end_gone = true;
-                self.near_says(Said::Done);
-            }
+            NearDrop => self.near_says(Said::Done),
+            NearStop => self.near_stops(),
             NearReturn => self.body_returns(),
             NearFail => self.closes(Outcome::Failed(vec![Leaf::Near]), Gone::Failed),
             NearPanic => self.closes(Outcome::Failed(vec![Leaf::NearPanic]), Gone::Failed),
             Cancel | Deadline => self.cancelled(),
-            DropLink => self.dropped(),
             StartDeadline => self.closes(Outcome::Failed(vec![Leaf::StartTimeout]), Gone::Cancelled),
-            GraceEnds => self.grace_ends(),
+            DropLink | GraceEnds => self.drops_far(event == GraceEnds),
         }
         std::mem::take(&mut self.step)
     }
@@ -126,8 +85,6 @@ impl Model {
         self.must(seen);
     }
 
-    // ---- the foreign task
-
     /// It has done something, and waits in nothing.
     fn far_says(&mut self, said: Said) {
         if let Said::Refused(why) = said {
@@ -139,26 +96,23 @@ impl Model {
     }
 
     fn far_starts(&mut self) {
-        if self.cancel.is_some() || self.started {
-            let why = if self.cancel.is_some() { Why::Cancelled } else { Why::Misuse };
-            return self.far_says(Said::Refused(why));
+        match (self.cancel, self.started) {
+            (Some(_), _) => self.far_says(Said::Refused(Why::Cancelled)),
+            (None, true) => self.far_says(Said::Refused(Why::Misuse)),
+            (None, false) => {
+                (self.started, self.near) = (true, Near::Idle);
+                self.far_says(Said::Done);
+                self.must(Seen::Near(Said::Begun));
+            }
         }
-        (self.started, self.near) = (true, Near::Idle);
-        self.far_says(Said::Done);
-        self.must(Seen::Near(Said::Begun));
     }
 
     fn far_sends(&mut self, tries: bool, value: u32) {
-        let refused = [
-            (self.cancel.is_some(), Why::Cancelled),
-            (!self.started, Why::Misuse),
-            (self.near == Near::Ending, Why::NearGone),
-        ];
-        if let Some((_, why)) = refused.into_iter().find(|(is_so, _)| *is_so) {
-            return self.far_says(Said::Refused(why));
-        }
         let room = self.to_near.len() < self.terms.capacity;
         match self.near {
+            _ if self.cancel.is_some() => return self.far_says(Said::Refused(Why::Cancelled)),
+            Near::Opening => return self.far_says(Said::Refused(Why::Misuse)),
+            Near::Ending => return self.far_says(Said::Refused(Why::NearGone)),
             Near::Finishing => {
                 self.drained += 1;
                 self.step.may.push(Seen::Far(Said::Waits));
@@ -220,13 +174,7 @@ impl Model {
             Far::Gone => self.over_with(None),
             Far::Told => {}
         }
-        if self.terms.short {
-            let (told, must) = std::mem::take(&mut self.step.must).into_iter().partition(|s| matches!(s, Seen::Far(_)));
-            (self.step.may, self.step.must) = (told, must);
-        }
     }
-
-    // ---- the opener
 
     fn near_says(&mut self, said: Said) {
         self.near = Near::Idle;
@@ -259,10 +207,8 @@ impl Model {
     }
 
     fn near_leaves(&mut self) {
-        match self.near {
-            Near::Sending => drop(self.to_far.pop_back()),
-            Near::Finishing => self.near_end_gone = true,
-            _ => {}
+        if self.near == Near::Sending {
+            self.to_far.pop_back();
         }
         self.near_says(Said::Left);
     }
@@ -275,14 +221,17 @@ impl Model {
         }
     }
 
+    fn near_stops(&mut self) {
+        self.stops();
+        self.near_says(Said::Done);
+    }
+
     fn near_finishes(&mut self) {
         self.stops();
         self.to_near.clear();
+        self.drained = usize::from(self.far == Far::Sending);
         match self.far {
-            Far::Gone => {
-                self.near_end_gone = true;
-                return self.near_says(Said::Result);
-            }
+            Far::Gone => return self.near_says(Said::Result),
             Far::Sending => self.far_says(Said::Done),
             _ => {}
         }
@@ -321,21 +270,15 @@ impl Model {
         }
     }
 
-    fn dropped(&mut self) {
+    /// On another thread it may hear of that first.
+    fn drops_far(&mut self, after_a_grace: bool) {
         if self.far.waits() {
             self.step.may.extend([Seen::Far(Said::Done), Seen::Far(Said::Refused(Why::Cancelled))]);
         }
         if std::mem::replace(&mut self.far, Far::Gone) != Far::Gone {
             self.must(Seen::FarEnded);
         }
-        self.over(Outcome::Dropped);
-    }
-
-    fn grace_ends(&mut self) {
-        self.step.may.push(Seen::Far(Said::Done));
-        self.far = Far::Gone;
-        self.must(Seen::FarEnded);
-        self.over_with(Some(Leaf::Escalated));
+        if after_a_grace { self.over_with(Some(Leaf::Escalated)) } else { self.over(Outcome::Dropped) }
     }
 
     /// Over as the opener has it, and a failure that came after.

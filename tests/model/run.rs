@@ -13,10 +13,11 @@ use pleach::prelude::*;
 use pleach::task::{cancellable, clock};
 use pleach_bridge::{ForeignCancelled, ForeignLoop, ForeignTask, Translated};
 
-use crate::model::{Model, Step};
+use crate::model::Model;
 use crate::schedule::Schedule;
 use crate::side::{self, Alive, FAR_PANIC, FarFails, Lives, NEAR_PANIC, NearFails, Side};
-use crate::words::{Event, Leaf, Outcome, Said, Seen, Terms};
+use crate::states::Near;
+use crate::words::{Event, Leaf, Outcome, Said, Seen, Step, Terms};
 
 /// Longer than any schedule takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -138,8 +139,8 @@ struct Driver {
     watch: Watch,
     seen: Receiver<Seen>,
     limit: Duration,
-    /// When the last command was given.
-    since: Instant,
+    /// A deadline that must not pass before its step: since when it runs, and how long.
+    runs: Option<(Instant, Duration)>,
     values: Lives,
     /// The foreign task.
     lives: Lives,
@@ -180,7 +181,7 @@ async fn run_once(schedule: &Schedule, on: &impl Carrier, limit: Duration) -> Re
     };
     let scope = CancelScope::new().with_grace(LONG);
     let opener = Box::pin(opens(on.clone(), stage, scope.clone(), dropped, lives.clone(), seen));
-    let mut driver = Driver { scope, far, near, drops, watch, seen: sees, limit, since: Instant::now(), values, lives };
+    let mut driver = Driver { scope, far, near, drops, watch, seen: sees, limit, runs: None, values, lives };
     nursery(async |n| {
         n.spawn(opener)?;
         let ran = driver.drive(schedule).await;
@@ -248,60 +249,59 @@ fn leaf(error: &Error) -> Leaf {
 
 impl Driver {
     async fn drive(&mut self, schedule: &Schedule) -> Ran {
-        let (opened, mut model) = (Instant::now(), Model::new(schedule.terms));
-        let mut step = Step { must: vec![Seen::Far(Said::Begun)], may: Vec::new() };
-        let mut told = None;
-        for (at, &event) in schedule.events.iter().enumerate() {
-            // What comes by itself is not waited for before it comes.
-            let by_itself = event == Event::GraceEnds;
-            if !by_itself && let Some(difference) = self.expect(&mut step, at, told).await {
-                return self.judged(difference, schedule.terms);
-            }
-            if schedule.terms.late && model.is_opening() && event != Event::StartDeadline && opened.elapsed() > LATE / 2
-            {
-                return Ran::TooSlow;
-            }
-            let more = model.apply(event, number(at));
-            step.must.extend(more.must);
-            step.may.extend(more.may);
-            told = Some(event);
-            self.since = Instant::now();
-            self.command(event, number(at)).await;
-        }
-        let last = schedule.events.len();
-        match self.expect(&mut step, last, told).await.or(self.nothing_left(last).await) {
-            Some(difference) => self.judged(difference, schedule.terms),
+        match self.compare(schedule).await {
+            Some(_) if self.is_slow() => Ran::TooSlow,
+            Some(difference) => Ran::Differs(difference),
             None => Ran::Same,
         }
     }
 
-    /// On short terms a grace may have ended before what a step led to was done.
-    fn judged(&self, difference: Difference, terms: Terms) -> Ran {
-        let slow = terms.short && difference.event != Some(Event::GraceEnds) && self.since.elapsed() > SHORT / 2;
-        if slow { Ran::TooSlow } else { Ran::Differs(difference) }
+    async fn compare(&mut self, schedule: &Schedule) -> Option<Difference> {
+        let (opened, terms, mut model) = (Instant::now(), schedule.terms, Model::new(schedule.terms));
+        let mut step = Step { must: vec![Seen::Far(Said::Begun)], may: Vec::new() };
+        let mut told = None;
+        self.runs = terms.late.then_some((opened, LATE));
+        for (at, &event) in schedule.events.iter().enumerate() {
+            // What comes by itself is not waited for before it comes.
+            if event != Event::GraceEnds
+                && let Some(difference) = self.expect(&mut step, at, told).await
+            {
+                return Some(difference);
+            }
+            let opening = model.near == Near::Opening;
+            step.add(model.apply(event, number(at)));
+            if terms.short && model.near == Near::Closing {
+                step.leaves_open_what_is_told();
+            }
+            told = Some(event);
+            self.runs = match event {
+                Event::GraceEnds | Event::StartDeadline => None,
+                _ if terms.late && opening => Some((opened, LATE)),
+                _ => terms.short.then(|| (Instant::now(), SHORT)),
+            };
+            self.command(event, number(at));
+        }
+        let last = schedule.events.len();
+        let differs = self.expect(&mut step, last, told).await;
+        if differs.is_some() { differs } else { self.nothing_left(last).await }
     }
 
-    async fn command(&self, event: Event, value: u32) {
-        let sent = match event {
-            _ if event.is_far() => self.far.try_send((event, value)).is_ok(),
-            _ if event.is_near() => self.near.try_send((event, value)).is_ok(),
-            Event::Cancel => {
-                self.scope.cancel("as planned");
-                true
-            }
-            Event::Deadline => {
-                self.scope.set_deadline(Some(clock::now()));
-                true
-            }
-            Event::DropLink => self.drops.try_send(()).is_ok(),
-            Event::AbortFar => {
-                self.watch.abort();
-                true
-            }
-            _ => true,
-        };
-        // Who does not listen will be missed.
-        let _ = sent;
+    /// Whether a deadline may have passed before its step.
+    fn is_slow(&self) -> bool {
+        self.runs.is_some_and(|(since, limit)| since.elapsed() > limit / 2)
+    }
+
+    /// Who does not listen to it will be missed.
+    fn command(&self, event: Event, value: u32) {
+        match event {
+            _ if event.is_far() => drop(self.far.try_send((event, value))),
+            _ if event.is_near() => drop(self.near.try_send((event, value))),
+            Event::Cancel => self.scope.cancel("as planned"),
+            Event::Deadline => self.scope.set_deadline(Some(clock::now())),
+            Event::DropLink => drop(self.drops.try_send(())),
+            Event::AbortFar => self.watch.abort(),
+            _ => {}
+        }
     }
 
     /// Waits for all that must be seen, and takes nothing else.

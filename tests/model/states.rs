@@ -1,5 +1,6 @@
 //! Where each side of a link can be, and what cannot happen there.
 
+use crate::model::Model;
 use crate::words::Event;
 
 /// Where the opener is.
@@ -91,5 +92,28 @@ impl Far {
             GraceEnds if self == Self::Fresh => Some("it was dropped when the opener left"),
             _ => None,
         }
+    }
+}
+
+impl Model {
+    /// Why an event cannot be now.
+    pub(crate) fn bars(&self, event: Event) -> Option<&'static str> {
+        use Event::*;
+        let waits_for_the_end = matches!(self.near, Near::Ending | Near::Closing);
+        self.near.bars(event).or_else(|| self.far.bars(event)).or(match event {
+            FarStart | FarSend | FarTrySend | FarRecv | FarListen | FarAsk | FarDrop if self.far_end_gone => {
+                Some("no end")
+            }
+            NearSend | NearTrySend | NearRecv | NearStop | NearFinish | NearAsk | NearDrop if self.near_end_gone => {
+                Some("no end")
+            }
+            FarTrySend if self.drained >= self.terms.capacity => Some("room may come in its own time"),
+            NearLeave if self.near == Near::Finishing && self.drained > 0 => Some("room may come in its own time"),
+            FarPass if self.given.is_none() => Some("it was given none"),
+            StartDeadline if !self.terms.late => Some("there is time"),
+            GraceEnds if !self.terms.short => Some("there is time"),
+            _ if event != GraceEnds && self.terms.short && waits_for_the_end => Some("the grace ends first"),
+            _ => None,
+        })
     }
 }

@@ -190,3 +190,24 @@ pub(crate) struct Terms {
     /// The link has a loop of its own, where there is a choice.
     pub(crate) alone: bool,
 }
+
+/// What a step must show, and what it may show beside that where two threads race.
+#[derive(Default)]
+pub(crate) struct Step {
+    pub(crate) must: Vec<Seen>,
+    pub(crate) may: Vec<Seen>,
+}
+
+impl Step {
+    pub(crate) fn add(&mut self, more: Self) {
+        self.must.extend(more.must);
+        self.may.extend(more.may);
+    }
+
+    /// A grace that is short may be over before the foreign task has heard of anything.
+    pub(crate) fn leaves_open_what_is_told(&mut self) {
+        let (told, must) = std::mem::take(&mut self.must).into_iter().partition(|seen| matches!(seen, Seen::Far(_)));
+        self.must = must;
+        self.may.extend::<Vec<_>>(told);
+    }
+}
