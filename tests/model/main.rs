@@ -150,7 +150,7 @@ fn quiet() {
 fn main() {
     let mut trials: Vec<Trial> = (0..Place::ALL.len())
         .map(|share| {
-            let name = format!("{}::d01_random_schedules", Place::ALL[share].name());
+            let name = format!("{}::l28_random_schedules", Place::ALL[share].name());
             harness::bounded(name, bound(), move || random_schedules(share))
         })
         .collect();
