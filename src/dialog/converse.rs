@@ -10,7 +10,9 @@ use super::NearGone;
 use super::broken::{Escalated, NeverStarted, StartTimeout, Stuck};
 use crate::error::{Closed, Kind, Reason};
 use crate::task::clock::Alarm;
-use crate::task::{CancelScope, cancellable, entrust_or, one_error, reason_below, remaining_grace, shield};
+use crate::task::{
+    CancelScope, cancellable, current_mark, entrust_or, one_error, reason_below, remaining_grace, shield,
+};
 use crate::{Error, Result};
 
 /// What a carrier does for the opener: it starts nothing and waits for nothing, it only says what the far task did and
@@ -213,21 +215,32 @@ impl<O: Opener<First>, First: 'static> Held<O, First> {
 
     /// The body has its value: let the far task end, then make it.
     async fn finish<T>(mut self, value: T) -> Result<T> {
-        self.opener().stop();
         let grace = self.options.grace;
-        let opener = self.opener();
-        let by_itself = cancellable(within(grace, poll_fn(|cx| opener.poll_ended(cx)))).await;
+        // A far task that is to be cancelled is told of that alone. Told of the finish first, it would be on its way to
+        // something else when the cancel looks for it, and be dropped as one that does not listen.
+        let by_itself = match current_mark() {
+            Some(mark) => Err(mark.reason),
+            None => self.ends_by_itself(grace).await.map_err(|_| reason_below()),
+        };
         let (reason, waited) = match by_itself {
-            Ok(Some(_)) => return failure_of(self.over()).map_or(Ok(value), Err),
-            Ok(None) => {
+            Ok(true) => return failure_of(self.over()).map_or(Ok(value), Err),
+            Ok(false) => {
                 let message = "the opener has finished".to_owned();
                 (Reason::Explicit { by: String::new(), message }, grace)
             }
             // The scope around is cancelled, and has no time for the rest of that grace.
-            Err(_) => (reason_below(), Duration::ZERO),
+            Err(reason) => (reason, Duration::ZERO),
         };
         let (trouble, failure) = self.end(reason, waited).await;
         one_error(failure.into_iter().chain(trouble).collect()).map_or(Ok(value), Err)
+    }
+
+    /// Tells the far task of the finish, and says whether it has ended within `grace`.
+    async fn ends_by_itself(&mut self, grace: Duration) -> Result<bool> {
+        let opener = self.opener();
+        opener.stop();
+        let ended = within(grace, poll_fn(|cx| opener.poll_ended(cx)));
+        Ok(cancellable(ended).await?.is_some())
     }
 
     /// The body failed or was cancelled: end the far task and keep what it says beside our own error.

@@ -29,6 +29,9 @@ mod near;
 mod stay;
 mod traits;
 
+#[cfg(test)]
+mod tests;
+
 pub use broken::{Escalated, NeverStarted, StartTimeout, Stuck};
 pub use converse::{Opener, Options, attend, converse};
 pub use far::Far;

@@ -19,6 +19,7 @@ pub(crate) fn laws() -> Vec<Law> {
         l16_who_waits_for_us_no_more_is_dropped_at_once,
         l16_nothing_is_started_after_the_cancel,
         l16_it_is_one_request,
+        l16_a_body_that_returns_after_the_cancel,
         l16_an_escalation_after_a_finish,
         l16_an_escalation_survives_the_cancel,
         l16_an_escalation_beside_the_body_error,
@@ -96,6 +97,42 @@ pub(crate) async fn l16_who_was_just_woken_is_told<P: Place>() -> Result<()> {
     assert!(error.downcast_ref::<BodyError>().is_some(), "{error:?}");
     assert!(clean.is_set(), "it was dropped in a wait of ours");
     Ok(())
+}
+
+/// Waits for a value when `waits` is set, and then cleans up.
+async fn is_told_of_a_cancel(mut far: Numbers, waits: Flag, clean: Flag) -> Result<()> {
+    far.started(()).await?;
+    let told = {
+        let mut receiving = std::pin::pin!(far.recv());
+        assert!(poll_once(&mut receiving).await.is_none());
+        waits.set();
+        receiving.await
+    };
+    turn().await;
+    assert!(told.is_err_and(|told| told.is_cancelled()), "it was told of a finish");
+    clean.set();
+    Ok(())
+}
+
+/// It waits for us when the cancel comes, so it is told of that, and has time to clean up, whatever the body makes of it.
+pub(crate) async fn l16_a_body_that_returns_after_the_cancel<P: Place>() -> Result<()> {
+    foreign(P::on()?, async move |on: P::Loop| {
+        for _ in 0..100 {
+            let (scope, waits, clean) = (CancelScope::new(), Flag::default(), Flag::default());
+            let (is_waiting, is_clean) = (waits.clone(), clean.clone());
+            let within = scope.clone();
+            let far = move |far| is_told_of_a_cancel(far, is_waiting, is_clean);
+            let opened = open_link(on.clone(), far, async move |_near: Near<u32, u32, ()>, ()| {
+                waits.wait().await;
+                within.cancel("enough");
+                Ok("a value")
+            });
+            assert_eq!(harness::soon(scope.run(opened)).await?, Some("a value"));
+            assert!(clean.is_set(), "it waited for us, and was dropped");
+        }
+        Ok(())
+    })
+    .await
 }
 
 pub(crate) async fn l16_who_waits_for_us_no_more_is_dropped_at_once<P: Place>() -> Result<()> {
