@@ -65,7 +65,8 @@ pub fn endpoint(attributes: TokenStream, item: TokenStream) -> TokenStream {
 /// root, on smol with one thread unless another host is named. `pleach::actor::enter` and `pleach::actor::run` do the same by
 /// hand.
 ///
-/// The function takes no arguments and returns nothing or a `pleach::Result<T>`. An `Err` is printed to standard error, with where it
+/// The function takes no arguments and returns nothing or a `pleach::Result<T>`; its future is `Send`, so what is not (the iterator
+/// `std::env::args()`: collect it) is not kept over an await. An `Err` is printed to standard error, with where it
 /// was born and how it came here, and makes the exit status 1, as a panic does; `T` is dropped.
 ///
 /// SIGINT (Ctrl-C) and SIGTERM cancel the tree, as `pleach::actor::run` says. The exit status then is 130 or 143, however the
@@ -117,6 +118,9 @@ pub fn main(attributes: TokenStream, item: TokenStream) -> TokenStream {
 /// `#[should_panic]` and `#[cfg(..)]` mean what they always do.
 ///
 /// The function takes no arguments and returns nothing or a `pleach::Result<T>`. An `Err` or a panic fails the test.
+///
+/// Time is real. What has no actors and no sockets is tested in virtual time by an ordinary `#[test]`, with
+/// `pleach::task::VirtualClock::block_on`.
 ///
 /// Actors on `Carrier::Mem` need nothing else. Actors that are processes need one line in the same binary,
 /// `pleach::test_entry!();`; without it starting one fails before anything is started, and the error names that line.

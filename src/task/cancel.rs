@@ -208,6 +208,23 @@ impl CancelScope {
         self.scope.was_requested()
     }
 
+    /// Why it was cancelled, also after its end: by its deadline, by a call, or because a scope around it was. `None` if it was
+    /// not.
+    ///
+    /// ```
+    /// use pleach::error::Reason;
+    /// use pleach::task::{CancelScope, sleep, time::VirtualClock};
+    /// use std::time::Duration;
+    ///
+    /// let scope = CancelScope::new().with_timeout(Duration::from_secs(1));
+    /// let outcome = VirtualClock::block_on(scope.run(sleep(Duration::from_secs(2))));
+    /// assert_eq!(outcome.unwrap(), None);
+    /// assert!(matches!(scope.reason(), Some(Reason::Deadline)));
+    /// ```
+    pub fn reason(&self) -> Option<Reason> {
+        self.scope.mark().map(|mark| mark.reason)
+    }
+
     /// Whether its cancel has ended its work: `run` has returned, or will return, `None`.
     pub fn cancelled_caught(&self) -> bool {
         self.scope.has_caught()

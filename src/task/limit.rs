@@ -144,6 +144,18 @@ pub fn current_effective_deadline() -> Option<Instant> {
 /// }));
 /// assert_eq!(outcome.unwrap(), Some("flushed"));
 /// ```
+///
+/// What must be bounded in any case, also where no cancel comes, has a deadline inside the shield. And it is the task that is
+/// shielded, with all that it awaits, be it of this runtime or of another library:
+///
+/// ```
+/// # use pleach::task::{fail_after, shield, time::VirtualClock};
+/// # use std::future::pending;
+/// # use std::time::Duration;
+/// # let limit = Duration::from_secs(2);
+/// let outcome: pleach::Result<()> = VirtualClock::block_on(shield(limit, fail_after(limit, pending())));
+/// assert!(outcome.unwrap_err().is_timeout());
+/// ```
 #[track_caller]
 pub fn shield<T, F>(max: Duration, future: F) -> impl Future<Output = Result<T>>
 where
@@ -165,7 +177,7 @@ impl Absorbed {
     fn error(self) -> Error {
         match self {
             Self::TimedOut(after, limited_at) => {
-                Error::from(TimedOut { what: "the block".to_owned(), after }).born_at(limited_at)
+                Error::from(TimedOut { what: "it".to_owned(), after }).born_at(limited_at)
             }
             Self::Never => Misuse::new("a shield was cancelled by itself").into(),
         }

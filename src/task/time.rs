@@ -53,8 +53,9 @@ pub fn sleep_until(at: Instant) -> impl Future<Output = Result<()>> + Send {
 
 /// A clock that stands still while anybody has something to do, and jumps to the next timer when nobody has.
 ///
-/// Clones are the same clock. One thread only: it cannot see what another thread, a process or a foreign loop is about
-/// to do, and takes a tree that waits for one of those to be stuck.
+/// Clones are the same clock. One thread only: it cannot see what another thread, a process, a socket or a foreign loop is about
+/// to do. A tree that waits for one of those it takes to have nothing to do: the next timer fires at once, and without a timer the
+/// tree is stuck.
 #[derive(Clone)]
 pub struct VirtualClock {
     shared: Arc<Mutex<Schedule>>,

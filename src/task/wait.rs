@@ -37,8 +37,10 @@ pub enum WaitsFor {
     Scope,
     /// The first word of something that was started.
     Start,
-    /// A permit or a lock.
+    /// A permit.
     Permit,
+    /// A lock.
+    Lock,
     /// Something that happens once.
     Event,
     /// The other end of a dialog.
@@ -52,7 +54,7 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Value,
         Self::Room,
         Self::Time,
@@ -60,6 +62,7 @@ impl WaitsFor {
         Self::Scope,
         Self::Start,
         Self::Permit,
+        Self::Lock,
         Self::Event,
         Self::Dialog,
         Self::Foreign,
@@ -83,6 +86,7 @@ impl fmt::Display for WaitsFor {
             Self::Scope => "a scope of its own",
             Self::Start => "a start",
             Self::Permit => "a permit",
+            Self::Lock => "a lock",
             Self::Event => "an event",
             Self::Dialog => "the other end of a dialog",
             Self::Foreign => "something foreign",

@@ -19,6 +19,9 @@ use crate::task::strand::Place;
 
 /// A [`nursery`](super::nursery()) whose children need not be `Send`, and neither is its future.
 ///
+/// So it runs under a `block_on`, or in another local nursery, and not in a child of an ordinary one, nor in what
+/// `#[pleach::main]`, `#[pleach::test]` and endpoints run: those are `Send`.
+///
 /// # Errors
 /// Those of [`nursery`](super::nursery()).
 ///
@@ -70,7 +73,8 @@ impl<'env> LocalNursery<'env> {
         F: Future<Output = Result<T>> + 'env,
         T: 'env,
     {
-        self.start_child(future, Place::new)
+        let at = Location::caller();
+        self.start_child(future, |scope| Place::at(scope, at))
     }
 
     /// Starts a child with a name, see [`Nursery::named`](super::Nursery::named).
@@ -118,8 +122,10 @@ impl<'env> LocalNursery<'env> {
         T: 'env,
         V: 'env,
     {
+        let at = Location::caller();
         let (status, pending) = start::pair();
-        let spawned = panics::catch(|| f(status)).and_then(|future| self.spawn(pending.child(future)));
+        let spawned = panics::catch(|| f(status))
+            .and_then(|future| self.start_child(pending.child(future), |scope| Place::at(scope, at)));
         pending.wait(spawned)
     }
 

@@ -108,13 +108,35 @@ impl<'env> Nursery<'env> {
     /// let names = ["ash", "elm"];
     /// assert_eq!(VirtualClock::block_on(nursery(|n| count(n, &names))).unwrap(), 6);
     /// ```
+    ///
+    /// A child that starts more of its kind says so in its type, as an `async fn` that spawns itself cannot be proven `Send`:
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// use pleach::task::{Nursery, nursery, time::VirtualClock};
+    ///
+    /// fn visit<'env>(n: Nursery<'env>, depth: u32, seen: &'env AtomicU32) -> impl Future<Output = pleach::Result<()>> + Send + 'env {
+    ///     async move {
+    ///         seen.fetch_add(1, Ordering::Relaxed);
+    ///         for _ in 0..depth {
+    ///             n.spawn(visit(n.clone(), depth - 1, seen))?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let seen = AtomicU32::new(0);
+    /// VirtualClock::block_on(nursery(async |n| visit(n, 3, &seen).await)).unwrap();
+    /// assert_eq!(seen.into_inner(), 16);
+    /// ```
     #[track_caller]
     pub fn spawn<T, F>(&self, future: F) -> Result<Child<T>>
     where
         F: Future<Output = Result<T>> + Send + 'env,
         T: Send + 'env,
     {
-        self.start_child(future, Place::new)
+        let at = Location::caller();
+        self.start_child(future, |scope| Place::at(scope, at))
     }
 
     /// Starts a child that may run on another thread at the same time, where the host has several.
@@ -145,11 +167,21 @@ impl<'env> Nursery<'env> {
         F: Future<Output = Result<T>> + Send + 'static,
         T: Send + 'static,
     {
-        let Some(host) = parallel::ambient() else { return self.spawn(future) };
+        let at = Location::caller();
+        self.start_parallel(future, |scope| Place::at(scope, at))
+    }
+
+    #[track_caller]
+    fn start_parallel<T, F>(&self, future: F, place: impl FnOnce(&Arc<Scope>) -> Place) -> Result<Child<T>>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let Some(host) = parallel::ambient() else { return self.start_child(future, place) };
         let inner = self.inner.upgrade().ok_or(Closed)?;
         let Children { scope, executor } = inner.children()?;
         scope.count_in()?;
-        let child = ChildFuture::new(Body::child(Place::new(scope), future));
+        let child = ChildFuture::new(Body::child(place(scope), future));
         let child = inner.crew.hire(&host, child, inner.scope.id());
         // A nursery that sleeps does not know yet that it has to watch for the end of this one.
         executor.spawn(async {}).detach();
@@ -193,8 +225,10 @@ impl<'env> Nursery<'env> {
         T: Send + 'env,
         V: Send + 'env,
     {
+        let at = Location::caller();
         let (status, pending) = start::pair();
-        let spawned = panics::catch(|| f(status)).and_then(|future| self.spawn(pending.child(future)));
+        let spawned = panics::catch(|| f(status))
+            .and_then(|future| self.start_child(pending.child(future), |scope| Place::at(scope, at)));
         pending.wait(spawned)
     }
 
@@ -316,5 +350,42 @@ impl<'env> Named<'_, 'env> {
     {
         let at = Location::caller();
         self.nursery.start_child(future, |scope| Place::named(scope, at, self.name))
+    }
+
+    /// Starts a child of that name that may run on another thread, see [`Nursery::spawn_parallel`].
+    ///
+    /// # Errors
+    /// Those of [`Nursery::spawn`].
+    #[track_caller]
+    pub fn spawn_parallel<T, F>(self, future: F) -> Result<Child<T>>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let at = Location::caller();
+        self.nursery.start_parallel(future, |scope| Place::named(scope, at, self.name))
+    }
+
+    /// Starts a child of that name, and waits until it says that it has started, see [`Nursery::start`].
+    ///
+    /// # Errors
+    /// Those of [`Nursery::start`].
+    ///
+    /// # Cancel safety
+    /// That of [`Nursery::start`].
+    #[track_caller]
+    pub fn start<V, T, F, Fut>(self, f: F) -> impl Future<Output = Result<(V, Child<T>)>> + use<'env, V, T, F, Fut>
+    where
+        F: FnOnce(TaskStatus<V>) -> Fut,
+        Fut: Future<Output = Result<T>> + Send + 'env,
+        T: Send + 'env,
+        V: Send + 'env,
+    {
+        let at = Location::caller();
+        let (status, pending) = start::pair();
+        let spawned = panics::catch(|| f(status)).and_then(|future| {
+            self.nursery.start_child(pending.child(future), |scope| Place::named(scope, at, self.name))
+        });
+        pending.wait(spawned)
     }
 }

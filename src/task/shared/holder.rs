@@ -22,6 +22,9 @@ impl<V> Holder<V> {
 
     /// Gives `value` to those who wait for it, and waits until nobody needs it any more. Then it is time to clean up.
     ///
+    /// So a resource that has something to do meanwhile does it in a child, or in a `join`, as the one at
+    /// [`Shared`](super::Shared) does; what comes after this is the cleanup.
+    ///
     /// What the users have are clones. The last of them is gone by then, unless a user has carried one away.
     ///
     /// # Errors

@@ -32,20 +32,32 @@ use crate::Result;
 /// /// Adds up what its users send, until the last one has gone.
 /// async fn sum(holder: Holder<channel::Sender<u32>>, report: &mut u32) -> pleach::Result<()> {
 ///     let (sender, mut receiver) = channel::bounded(4);
-///     holder.provide(sender).await?;
-///     while let Some(number) = receiver.recv().await? {
-///         *report += number;
-///     }
-///     Ok(())
+///     nursery(async |n| {
+///         // Beside its users; the last sender is gone when the last of them is.
+///         n.spawn(async {
+///             while let Some(number) = receiver.recv().await? {
+///                 *report += number;
+///             }
+///             Ok(())
+///         })?;
+///         holder.provide(sender).await
+///     })
+///     .await
 /// }
 ///
 /// let mut report = 0;
 /// VirtualClock::block_on(nursery(async |n| {
 ///     let shared = Shared::new(&n);
-///     shared.with("sum", |holder| sum(holder, &mut report), async |sender| Ok(sender.send(7).await?)).await
+///     let body = async |sender: channel::Sender<u32>| {
+///         for number in 1..=10 {
+///             sender.send(number).await?;
+///         }
+///         Ok(())
+///     };
+///     shared.with("sum", |holder| sum(holder, &mut report), body).await
 /// }))
 /// .unwrap();
-/// assert_eq!(report, 7);
+/// assert_eq!(report, 55);
 /// ```
 ///
 /// It is a task of the nursery that the `Shared` was made with, and so of none of its users: one that is cancelled leaves it

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use super::semaphore::{Acquiring, Permit, Semaphore};
 use crate::Result;
 use crate::shim;
+use crate::task::wait::WaitsFor;
 
 /// A value that one task at a time has, also over its awaits.
 ///
@@ -54,7 +55,7 @@ impl<T> Mutex<T> {
     /// Cancelled or dropped it has nothing, and loses its place in the queue.
     #[track_caller]
     pub fn lock(&self) -> Locking<'_, T> {
-        Locking { mutex: self, acquiring: self.permit.acquire() }
+        Locking { mutex: self, acquiring: self.permit.acquire_for(WaitsFor::Lock) }
     }
 
     /// Takes it if nobody has it now. Nothing cancels it.

@@ -87,6 +87,12 @@ impl Semaphore {
         Acquiring { semaphore: self, count, ticket: Ticket::default(), wait: Wait::new(WaitsFor::Permit) }
     }
 
+    /// One permit, which is something else to whoever waits.
+    #[track_caller]
+    pub(super) fn acquire_for(&self, what: WaitsFor) -> Acquiring<'_> {
+        Acquiring { semaphore: self, count: 1, ticket: Ticket::default(), wait: Wait::new(what) }
+    }
+
     /// [`acquire`](Self::acquire) with a permit that keeps the semaphore alive.
     ///
     /// # Errors

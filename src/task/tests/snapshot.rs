@@ -5,8 +5,8 @@ use std::future::pending;
 use super::{ms, settle, virtually};
 use crate::task::sync::Semaphore;
 use crate::task::{
-    CancelScope, ScopeKind, ScopeNode, TaskNode, TaskState, WaitsFor, cancellable, channel, move_on_after, nursery,
-    shield, sleep, snapshot,
+    CancelScope, ScopeKind, ScopeNode, TaskNode, TaskState, TaskStatus, WaitsFor, cancellable, channel, move_on_after,
+    nursery, shield, sleep, snapshot,
 };
 
 fn waits_for(task: &TaskNode) -> Option<WaitsFor> {
@@ -48,6 +48,32 @@ fn it_says_who_is_there_and_what_each_waits_for() {
     );
     assert_eq!(children[3].state, TaskState::Foreign);
     assert!(children.iter().all(|child| child.spawned_at.file().ends_with("snapshot.rs")));
+}
+
+#[test]
+fn each_child_knows_the_line_that_started_it() {
+    let tree = virtually(nursery(async |n| {
+        let status = async |status: TaskStatus<()>| {
+            status.started(());
+            sleep(ms(1000)).await
+        };
+        let lines = [
+            (line!(), n.spawn(sleep(ms(1000)))?).0,
+            (line!(), n.spawn_parallel(sleep(ms(1000)))?).0,
+            (line!(), n.start(status).await?).0,
+            (line!(), n.named("a").spawn(sleep(ms(1000)))?).0,
+            (line!(), n.named("b").spawn_parallel(sleep(ms(1000)))?).0,
+            (line!(), n.named("c").start(status).await?).0,
+        ];
+        settle().await?;
+        let tree = snapshot().unwrap();
+        n.cancel();
+        Ok((tree, lines))
+    }));
+    let (tree, lines) = tree.unwrap();
+    let started: Vec<_> =
+        tree.tasks[1..].iter().map(|child| (child.spawned_at.file(), child.spawned_at.line())).collect();
+    assert_eq!(started, lines.map(|line| (file!(), line)));
 }
 
 #[test]
