@@ -16,7 +16,11 @@ pub(crate) struct Coverage {
 }
 
 impl Coverage {
+    /// Where two sides race, it is not known in which state something has happened.
     pub(crate) fn add(&mut self, schedule: &Schedule) {
+        if schedule.terms.races {
+            return;
+        }
         let mut model = Model::new(schedule.terms);
         for &event in &schedule.events {
             *self.near.entry((model.near, event)).or_default() += 1;

@@ -4,6 +4,7 @@
 //! `SCHEDULES=10000 SEED=7 cargo test --test model`
 
 mod coverage;
+mod drive;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod model;
@@ -15,15 +16,17 @@ mod side;
 mod states;
 mod words;
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use coverage::Coverage;
+use drive::Difference;
 use libtest_mimic::{Failed, Trial};
 use place::{Place, Work};
 use planted::{Mistake, Planted};
 use pleach::prelude::*;
 use pleach_bridge::Tokio;
-use run::{Carrier, Difference, run};
+use run::{Carrier, SKIPPED, run};
 use schedule::Schedule;
 
 /// Schedules, over all placements.
@@ -83,7 +86,8 @@ fn random_schedules(share: usize) -> Result<(), Failed> {
     let said = |error: Error| format!("{error:?}");
     let differs = place.run(UntilOneDiffers(seeds(share))).map_err(said)?;
     let Some((seed, difference)) = differs else {
-        println!("{}: {} schedules, 0 differences, {:?}", place.name(), seeds(share).count(), since.elapsed());
+        let (count, skipped) = (seeds(share).count(), SKIPPED.load(SeqCst));
+        println!("{}: {count} schedules, 0 differences, {skipped} skipped, {:?}", place.name(), since.elapsed());
         return Ok(());
     };
     let whole = Schedule::of(seed);

@@ -6,7 +6,7 @@ use crate::states::{Far, Near};
 use crate::words::{Event, Gone, Leaf, Outcome, Reaction, Said, Seen, Step, Terms, Why};
 
 /// A link. What its values are and which of them wait is known exactly.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(crate) terms: Terms,
     pub(crate) near: Near,

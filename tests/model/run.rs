@@ -1,23 +1,22 @@
-//! Runs a schedule on a link, and compares step by step what is seen with what the model says.
+//! A link that is opened for a schedule, with all that is needed to see what becomes of it.
 
-use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender, unbounded};
-use futures_lite::future::{or, yield_now};
+use futures_lite::future::or;
 use futures_util::future::{AbortHandle, abortable};
 use pleach::dialog::{Escalated, NeverStarted, StartTimeout};
 use pleach::prelude::*;
-use pleach::task::{cancellable, clock};
+use pleach::task::clock;
 use pleach_bridge::{ForeignCancelled, ForeignLoop, ForeignTask, Translated};
 
-use crate::model::Model;
+use crate::drive::{Difference, Driver, Ran};
 use crate::schedule::Schedule;
 use crate::side::{self, Alive, FAR_PANIC, FarFails, Lives, NEAR_PANIC, NearFails, Side};
-use crate::states::Near;
-use crate::words::{Event, Leaf, Outcome, Said, Seen, Step, Terms};
+use crate::words::{Event, Leaf, Outcome, Seen, Terms};
 
 /// Longer than any schedule takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -25,10 +24,10 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) const LATE: Duration = Duration::from_millis(10);
 /// The grace of one on short terms.
 pub(crate) const SHORT: Duration = Duration::from_millis(10);
-/// Turns in which something may still be seen when all is over.
-const TURNS: usize = 4;
 /// How often a schedule is run whose steps were slower than its deadlines.
 const AGAIN: usize = 20;
+/// Schedules that were too slow every time.
+pub(crate) static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// What the parts of a link need that is opened for a schedule.
 pub(crate) struct Stage {
@@ -37,6 +36,36 @@ pub(crate) struct Stage {
     pub(crate) near: Side,
     pub(crate) alive: Alive,
     pub(crate) watch: Watch,
+}
+
+/// What a driver moves.
+pub(crate) struct Levers {
+    scope: CancelScope,
+    far: Sender<(Event, u32)>,
+    near: Sender<(Event, u32)>,
+    drops: Sender<()>,
+    watch: Watch,
+}
+
+impl Levers {
+    /// Who does not listen to it will be missed.
+    pub(crate) fn give(&self, event: Event, value: u32) {
+        match event {
+            _ if event.is_far() => drop(self.far.try_send((event, value))),
+            _ if event.is_near() => drop(self.near.try_send((event, value))),
+            Event::Cancel => self.scope.cancel("as planned"),
+            Event::Deadline => self.scope.set_deadline(Some(clock::now())),
+            Event::DropLink => drop(self.drops.try_send(())),
+            Event::AbortFar => self.watch.abort(),
+            _ => {}
+        }
+    }
+
+    /// Ends a link that is not as it should be.
+    pub(crate) fn end(&self) {
+        let _ = self.drops.try_send(());
+        self.watch.abort();
+    }
 }
 
 /// What carries a link.
@@ -106,54 +135,6 @@ impl<L: ForeignLoop> ForeignLoop for Watched<L> {
     }
 }
 
-/// A link did not do what the model says.
-#[derive(Debug)]
-pub(crate) struct Difference {
-    /// The step, and what it was.
-    at: usize,
-    event: Option<Event>,
-    missing: Vec<Seen>,
-    unexpected: Option<Seen>,
-    left: Option<String>,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step {} {:?}: ", self.at, self.event)?;
-        if let Some(unexpected) = &self.unexpected {
-            write!(f, "{unexpected:?} was seen, ")?;
-        }
-        if let Some(left) = &self.left {
-            write!(f, "{left}, ")?;
-        }
-        write!(f, "{:?} was expected", self.missing)
-    }
-}
-
-/// The side of a schedule that gives commands and looks.
-struct Driver {
-    scope: CancelScope,
-    far: Sender<(Event, u32)>,
-    near: Sender<(Event, u32)>,
-    drops: Sender<()>,
-    watch: Watch,
-    seen: Receiver<Seen>,
-    limit: Duration,
-    /// A deadline that must not pass before its step: since when it runs, and how long.
-    runs: Option<(Instant, Duration)>,
-    values: Lives,
-    /// The foreign task.
-    lives: Lives,
-}
-
-/// What became of one run.
-enum Ran {
-    Same,
-    /// A deadline may have passed before its step.
-    TooSlow,
-    Differs(Difference),
-}
-
 /// Runs a schedule; what does not happen within `limit` never happens.
 pub(crate) async fn run(schedule: &Schedule, on: &impl Carrier, limit: Duration) -> Result<Option<Difference>> {
     for _ in 0..AGAIN {
@@ -163,6 +144,7 @@ pub(crate) async fn run(schedule: &Schedule, on: &impl Carrier, limit: Duration)
             Ran::TooSlow => {}
         }
     }
+    SKIPPED.fetch_add(1, SeqCst);
     Ok(None)
 }
 
@@ -181,7 +163,7 @@ async fn run_once(schedule: &Schedule, on: &impl Carrier, limit: Duration) -> Re
     };
     let scope = CancelScope::new().with_grace(LONG);
     let opener = Box::pin(opens(on.clone(), stage, scope.clone(), dropped, lives.clone(), seen));
-    let mut driver = Driver { scope, far, near, drops, watch, seen: sees, limit, runs: None, values, lives };
+    let mut driver = Driver::new(Levers { scope, far, near, drops, watch }, sees, limit, values, lives);
     nursery(async |n| {
         n.spawn(opener)?;
         let ran = driver.drive(schedule).await;
@@ -245,122 +227,6 @@ fn leaf(error: &Error) -> Leaf {
     } else {
         Leaf::Other(text)
     }
-}
-
-impl Driver {
-    async fn drive(&mut self, schedule: &Schedule) -> Ran {
-        match self.compare(schedule).await {
-            Some(_) if self.is_slow() => Ran::TooSlow,
-            Some(difference) => Ran::Differs(difference),
-            None => Ran::Same,
-        }
-    }
-
-    async fn compare(&mut self, schedule: &Schedule) -> Option<Difference> {
-        let (opened, terms, mut model) = (Instant::now(), schedule.terms, Model::new(schedule.terms));
-        let mut step = Step { must: vec![Seen::Far(Said::Begun)], may: Vec::new() };
-        let mut told = None;
-        self.runs = terms.late.then_some((opened, LATE));
-        for (at, &event) in schedule.events.iter().enumerate() {
-            // What comes by itself is not waited for before it comes.
-            if event != Event::GraceEnds
-                && let Some(difference) = self.expect(&mut step, at, told).await
-            {
-                return Some(difference);
-            }
-            let opening = model.near == Near::Opening;
-            step.add(model.apply(event, number(at)));
-            if terms.short && model.near == Near::Closing {
-                step.leaves_open_what_is_told();
-            }
-            told = Some(event);
-            self.runs = match event {
-                Event::GraceEnds | Event::StartDeadline => None,
-                _ if terms.late && opening => Some((opened, LATE)),
-                _ => terms.short.then(|| (Instant::now(), SHORT)),
-            };
-            self.command(event, number(at));
-        }
-        let last = schedule.events.len();
-        let differs = self.expect(&mut step, last, told).await;
-        if differs.is_some() { differs } else { self.nothing_left(last).await }
-    }
-
-    /// Whether a deadline may have passed before its step.
-    fn is_slow(&self) -> bool {
-        self.runs.is_some_and(|(since, limit)| since.elapsed() > limit / 2)
-    }
-
-    /// Who does not listen to it will be missed.
-    fn command(&self, event: Event, value: u32) {
-        match event {
-            _ if event.is_far() => drop(self.far.try_send((event, value))),
-            _ if event.is_near() => drop(self.near.try_send((event, value))),
-            Event::Cancel => self.scope.cancel("as planned"),
-            Event::Deadline => self.scope.set_deadline(Some(clock::now())),
-            Event::DropLink => drop(self.drops.try_send(())),
-            Event::AbortFar => self.watch.abort(),
-            _ => {}
-        }
-    }
-
-    /// Waits for all that must be seen, and takes nothing else.
-    async fn expect(&mut self, step: &mut Step, at: usize, event: Option<Event>) -> Option<Difference> {
-        let Step { must: mut missing, may } = std::mem::take(step);
-        while !missing.is_empty() {
-            let unexpected = match self.sees().await {
-                None => None,
-                Some(seen) => match missing.iter().position(|must| *must == seen) {
-                    Some(found) => {
-                        missing.remove(found);
-                        continue;
-                    }
-                    None if may.contains(&seen) => continue,
-                    None => Some(seen),
-                },
-            };
-            return Some(Difference { at, event, missing, unexpected, left: None });
-        }
-        None
-    }
-
-    async fn sees(&mut self) -> Option<Seen> {
-        if let Ok(seen) = self.seen.try_recv() {
-            return Some(seen);
-        }
-        let seen = move_on_after(self.limit, async { Ok(cancellable(self.seen.recv()).await?.ok()) });
-        seen.await.ok().flatten().flatten()
-    }
-
-    /// When all is over, nothing lives and nothing more is seen.
-    async fn nothing_left(&mut self, at: usize) -> Option<Difference> {
-        for _ in 0..TURNS {
-            yield_now().await;
-        }
-        let unexpected = self.seen.try_recv().ok();
-        let (values, tasks) = (self.values.count(), self.lives.count());
-        let left = (values + tasks > 0).then(|| format!("{values} values and {tasks} tasks are left"));
-        (unexpected.is_some() || left.is_some()).then(|| Difference {
-            at,
-            event: None,
-            missing: Vec::new(),
-            unexpected,
-            left,
-        })
-    }
-
-    /// Ends a link that is not as it should be.
-    async fn clears_up(&mut self) {
-        let _ = self.drops.try_send(());
-        self.watch.abort();
-        self.limit = Duration::from_millis(500);
-        while !matches!(self.sees().await, None | Some(Seen::Over(_))) {}
-    }
-}
-
-/// The value that a step sends.
-fn number(at: usize) -> u32 {
-    u32::try_from(at).expect("a schedule is short")
 }
 
 /// The two sides of a link, for the carrier that opens it.

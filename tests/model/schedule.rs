@@ -42,6 +42,7 @@ impl Schedule {
             late: kind == 0,
             short: kind == 1,
             alone: kind == 2,
+            races: kind >= 12,
         };
         let mut model = Model::new(terms);
         let mut events = Vec::new();
@@ -50,6 +51,22 @@ impl Schedule {
             events.push(event);
         }
         Self { terms, events }
+    }
+
+    /// What is done at once.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &[Event]> {
+        let races = |a: Event, b: Event| self.terms.races && (a.races(b) || b.races(a));
+        let mut rest = &self.events[..];
+        std::iter::from_fn(move || {
+            let at_once = match rest {
+                [] => return None,
+                [a, b, ..] if races(*a, *b) => 2,
+                _ => 1,
+            };
+            let step;
+            (step, rest) = rest.split_at(at_once);
+            Some(step)
+        })
     }
 
     /// The same without the steps that are impossible once others are missing; brought to its end.
@@ -125,7 +142,7 @@ fn weight(event: Event) -> usize {
 }
 
 /// The shortest way to the end.
-fn to_the_end(model: &Model) -> Option<Event> {
+pub(crate) fn to_the_end(model: &Model) -> Option<Event> {
     use Event::*;
     let ways = [GraceEnds, StartDeadline, NearLeave, NearReturn, FarLeave, FarReturn];
     ways.into_iter().find(|&event| model.bars(event).is_none())

@@ -83,6 +83,13 @@ impl Event {
         ]
     };
 
+    /// Whether it may happen at once with one of the other side: it tells that side of nothing but values and their end.
+    pub(crate) fn races(self, other: Self) -> bool {
+        use Event::*;
+        let near = matches!(other, NearSend | NearTrySend | NearRecv | NearStop | NearFinish | NearAsk);
+        matches!(self, FarSend | FarTrySend | FarRecv | FarAsk | FarReturn) && near
+    }
+
     pub(crate) fn is_far(self) -> bool {
         self <= Self::FarPass
     }
@@ -189,10 +196,12 @@ pub(crate) struct Terms {
     pub(crate) short: bool,
     /// The link has a loop of its own, where there is a choice.
     pub(crate) alone: bool,
+    /// The two sides are given their next steps at once, where that leaves no doubt about the rest.
+    pub(crate) races: bool,
 }
 
 /// What a step must show, and what it may show beside that where two threads race.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Step {
     pub(crate) must: Vec<Seen>,
     pub(crate) may: Vec<Seen>,
@@ -209,5 +218,15 @@ impl Step {
         let (told, must) = std::mem::take(&mut self.must).into_iter().partition(|seen| matches!(seen, Seen::Far(_)));
         self.must = must;
         self.may.extend::<Vec<_>>(told);
+    }
+
+    /// Of two steps at once, a side that waits no more may have waited.
+    pub(crate) fn leaves_open_who_waited(&mut self, near_waits: bool, far_waits: bool) {
+        for (waits, seen) in [(near_waits, Seen::Near(Said::Waits)), (far_waits, Seen::Far(Said::Waits))] {
+            if !waits {
+                self.must.retain(|must| *must != seen);
+                self.may.push(seen);
+            }
+        }
     }
 }
