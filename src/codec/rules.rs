@@ -1,0 +1,92 @@
+//! What a codec cannot tell apart, and how deep values may nest: the same for both ends, so that the sender refuses what the
+//! receiver could not take.
+#![forbid(unsafe_code)]
+
+/// The most levels a value may have. Each list, tuple, map, struct, option and newtype is one, a variant with a value too.
+///
+/// JSON's own limit is above it, and a stack of 1 MiB is enough for it.
+pub(super) const DEPTH: u8 = 100;
+
+/// What is peculiar to a codec.
+pub(super) trait Rules: Copy {
+    /// Whether it writes JSON: no infinities, keys are text, bytes are text with a mark.
+    const JSON: bool = false;
+    /// Whether a unit struct is an empty list, and nothing like `None`.
+    const UNIT_STRUCTS_ARE_LISTS: bool = false;
+
+    /// Whether `Some(x)` is written as `x`, so that what is written like `None` cannot be in it.
+    fn has_flat_options(self) -> bool;
+
+    /// Whether `()` is written like `None`.
+    fn has_empty_units(self) -> bool {
+        self.has_flat_options()
+    }
+
+    /// Whether a struct that is written without one of its fields can be read.
+    fn has_named_fields(self) -> bool;
+}
+
+/// Those of msgpack, by rmp-serde with named fields.
+#[derive(Clone, Copy)]
+pub(super) struct MsgPack;
+
+impl Rules for MsgPack {
+    const UNIT_STRUCTS_ARE_LISTS: bool = true;
+
+    fn has_flat_options(self) -> bool {
+        true
+    }
+
+    fn has_named_fields(self) -> bool {
+        true
+    }
+}
+
+/// Those of JSON.
+#[derive(Clone, Copy)]
+pub(super) struct Json;
+
+impl Rules for Json {
+    const JSON: bool = true;
+
+    fn has_flat_options(self) -> bool {
+        true
+    }
+
+    fn has_named_fields(self) -> bool {
+        true
+    }
+}
+
+/// Those of a codec that says so itself.
+#[derive(Clone, Copy)]
+pub(super) struct Own {
+    pub(super) is_self_describing: bool,
+}
+
+impl Rules for Own {
+    fn has_flat_options(self) -> bool {
+        self.is_self_describing
+    }
+
+    fn has_named_fields(self) -> bool {
+        self.is_self_describing
+    }
+}
+
+/// Bytes in JSON are base64 text behind this mark, which makes them bytes also for a reader that does not know what to expect: an
+/// untagged enum, say.
+pub(super) const BYTES: &str = "base64:";
+
+/// Text that could be taken for bytes, or for such text, has this before it.
+pub(super) const TEXT: &str = "text:";
+
+/// Whether text looks like bytes, behind any number of marks that it is none.
+#[inline]
+pub(super) fn looks_like_bytes(text: &str) -> bool {
+    match text.as_bytes().first() {
+        Some(b'b') => text.starts_with(BYTES),
+        Some(b't') => text.starts_with(TEXT) && text.trim_start_matches(TEXT).starts_with(BYTES),
+        _ => false,
+    }
+}
