@@ -1,12 +1,13 @@
 //! Codecs of one's own.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use super::read::read;
+use super::read::read_own;
 use super::rules::Own;
 use super::write::Checked;
 use crate::{Error, Result};
@@ -56,8 +57,9 @@ pub trait Encoding: Send + Sync {
     /// Whether what it writes says what it is: structs with the names of their fields, an option as its value or as nothing.
     /// `true` by default.
     ///
-    /// Then `Some(None)` is refused at the sender, as it would arrive as `None`. If it says `false`, a struct is refused there
-    /// that leaves out a field, because the next one would be taken for it.
+    /// Then `Some(None)` is refused at the sender, as it would arrive as `None`, and `()` comes as `None`, as which most types
+    /// read it that look at what comes. If it says `false`, a struct is refused that leaves out a field, because the next one
+    /// would be taken for it.
     fn is_self_describing(&self) -> bool {
         true
     }
@@ -104,22 +106,30 @@ trait Fill {
     fn fill(&mut self, deserializer: &mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error>;
 }
 
-impl<T: DeserializeOwned> Fill for Option<T> {
+/// A place for a value of a known type.
+struct Place<T> {
+    value: Option<T>,
+    none_is_unit: bool,
+}
+
+impl<T: DeserializeOwned> Fill for Place<T> {
     fn fill(&mut self, deserializer: &mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error> {
-        *self = Some(read::<false, T, _>(deserializer)?);
+        self.value = Some(read_own(deserializer, self.none_is_unit)?);
         Ok(())
     }
 }
 
 pub(super) fn encode<T: Serialize + ?Sized>(own: &dyn Encoding, value: &T, out: &mut Vec<u8>) -> Result<(), String> {
-    let rules = Own { is_self_describing: own.is_self_describing() };
-    own.encode(Value(&Checked::new(value, rules)), out).map_err(|error| error.to_string())
+    let refusal = RefCell::new(None);
+    let rules = Own { is_self_describing: own.is_self_describing(), refusal: &refusal };
+    let result = own.encode(Value(&Checked::new(value, rules)), out);
+    result.map_err(|error| refusal.take().unwrap_or_else(|| error.to_string()))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(own: &dyn Encoding, bytes: &[u8]) -> Result<T, String> {
-    let mut value = None;
-    own.decode(bytes, Slot(&mut value)).map_err(|error| error.to_string())?;
-    value.ok_or_else(|| format!("the codec `{}` has left its slot empty", own.name()))
+    let mut place = Place { value: None, none_is_unit: own.is_self_describing() };
+    own.decode(bytes, Slot(&mut place)).map_err(|error| error.to_string())?;
+    place.value.ok_or_else(|| format!("the codec `{}` has left its slot empty", own.name()))
 }
 
 impl fmt::Debug for Value<'_> {

@@ -17,12 +17,21 @@ where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
 {
-    T::deserialize(Wrap::<D, JSON> { inner: deserializer, left: DEPTH, any: false })
+    T::deserialize(Wrap::<D, JSON>::new(deserializer, false))
+}
+
+/// Reads a value from a codec of one's own. `none_is_unit` says whether `()` was written as `None`.
+pub(super) fn read_own<'de, T, D>(deserializer: D, none_is_unit: bool) -> Result<T, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(Wrap::<D, false>::new(deserializer, none_is_unit))
 }
 
 /// The same, for somebody else to read from.
 pub(super) fn json<'de, D: Deserializer<'de>>(deserializer: D) -> impl Deserializer<'de, Error = D::Error> {
-    Wrap::<D, true> { inner: deserializer, left: DEPTH, any: false }
+    Wrap::<D, true>::new(deserializer, false)
 }
 
 /// Stands before a deserializer, an access, a seed or a visitor.
@@ -32,20 +41,26 @@ struct Wrap<D, const JSON: bool> {
     left: u8,
     /// A visitor that takes whatever comes.
     any: bool,
+    none_is_unit: bool,
 }
 
 impl<D, const JSON: bool> Wrap<D, JSON> {
+    #[inline]
+    fn new(inner: D, none_is_unit: bool) -> Self {
+        Self { inner, left: DEPTH, any: false, none_is_unit }
+    }
+
     /// The same before something else at this level.
     #[inline]
     fn over<T>(&self, inner: T) -> Wrap<T, JSON> {
-        Wrap { inner, left: self.left, any: false }
+        Wrap { inner, left: self.left, any: false, none_is_unit: self.none_is_unit }
     }
 
     /// One level down.
     #[inline]
     fn deeper<T, E: serde::de::Error>(&self, inner: T) -> Result<Wrap<T, JSON>, E> {
         let left = self.left.checked_sub(1).ok_or_else(too_deep)?;
-        Ok(Wrap { inner, left, any: false })
+        Ok(Wrap { inner, left, any: false, none_is_unit: self.none_is_unit })
     }
 }
 
@@ -89,8 +104,6 @@ impl<'de, D: Deserializer<'de>, const JSON: bool> Deserializer<'de> for Wrap<D, 
         deserialize_str();
         deserialize_string();
         deserialize_option();
-        deserialize_unit();
-        deserialize_unit_struct(name: &'static str);
         deserialize_newtype_struct(name: &'static str);
         deserialize_seq();
         deserialize_tuple(len: usize);
@@ -100,6 +113,22 @@ impl<'de, D: Deserializer<'de>, const JSON: bool> Deserializer<'de> for Wrap<D, 
         deserialize_enum(name: &'static str, variants: &'static [&'static str]);
         deserialize_identifier();
         deserialize_ignored_any();
+    }
+
+    #[inline]
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        if self.none_is_unit {
+            return self.inner.deserialize_option(NoneAsUnit(visitor));
+        }
+        self.inner.deserialize_unit(visitor)
+    }
+
+    #[inline]
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
+        if self.none_is_unit {
+            return self.inner.deserialize_option(NoneAsUnit(visitor));
+        }
+        self.inner.deserialize_unit_struct(name, visitor)
     }
 
     #[inline]
@@ -142,11 +171,34 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Decode<V> {
 
 /// Text with a mark: bytes where anything can be, else text that is not marked any more.
 #[cold]
-fn visit_marked<'de, V: Visitor<'de>, E: serde::de::Error>(visitor: Wrap<V, true>, text: &str) -> Result<V::Value, E> {
-    let bytes = text.strip_prefix(BYTES).filter(|_| visitor.any).and_then(|text| STANDARD.decode(text).ok());
+fn visit_marked<'de, V: Visitor<'de>, E: serde::de::Error>(visitor: V, any: bool, text: &str) -> Result<V::Value, E> {
+    let bytes = text.strip_prefix(BYTES).filter(|_| any).and_then(|text| STANDARD.decode(text).ok());
     match bytes {
-        Some(bytes) => visitor.inner.visit_byte_buf(bytes),
-        None => visitor.inner.visit_str(text.strip_prefix(TEXT).unwrap_or(text)),
+        Some(bytes) => visitor.visit_byte_buf(bytes),
+        None => visitor.visit_str(text.strip_prefix(TEXT).unwrap_or(text)),
+    }
+}
+
+/// Takes `()` that was written as `None`, or as itself by somebody else.
+struct NoneAsUnit<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for NoneAsUnit<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.0.visit_unit()
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.0.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        inner.deserialize_unit(self.0)
     }
 }
 
@@ -166,7 +218,7 @@ macro_rules! visit_text {
         $(#[inline]
         fn $name<E: serde::de::Error>(self, text: $type) -> Result<V::Value, E> {
             if JSON && looks_like_bytes(&text) {
-                return visit_marked(Wrap { inner: self.inner, left: self.left, any: self.any }, &text);
+                return visit_marked(self.inner, self.any, &text);
             }
             self.inner.$name(text)
         })*
@@ -208,7 +260,8 @@ impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
 
     #[inline]
     fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
-        self.inner.visit_none()
+        // Only who takes whatever comes can be told so.
+        if self.none_is_unit && self.any { self.inner.visit_unit() } else { self.inner.visit_none() }
     }
 
     #[inline]
@@ -301,9 +354,9 @@ impl<'de, A: EnumAccess<'de>, const JSON: bool> EnumAccess<'de> for Wrap<A, JSON
 
     #[inline]
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self::Variant), A::Error> {
-        let (left, any) = (self.left, self.any);
+        let above = self.over(());
         let (value, inner) = self.inner.variant_seed(seed)?;
-        Ok((value, Wrap { inner, left, any }))
+        Ok((value, above.over(inner)))
     }
 }
 

@@ -2,6 +2,9 @@
 //! receiver could not take.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
+use std::fmt;
+
 /// The most levels a value may have. Each list, tuple, map, struct, option and newtype is one, a variant with a value too.
 ///
 /// JSON's own limit is above it, and a stack of 1 MiB is enough for it.
@@ -24,6 +27,17 @@ pub(super) trait Rules: Copy {
 
     /// Whether a struct that is written without one of its fields can be read.
     fn has_named_fields(self) -> bool;
+
+    /// Whether `()` is to be written as `None`, because the codec would make something else of it.
+    fn makes_units_none(self) -> bool {
+        false
+    }
+
+    /// The error for a value that is refused.
+    #[cold]
+    fn refuse<E: serde::ser::Error>(self, why: fmt::Arguments<'_>) -> E {
+        E::custom(why)
+    }
 }
 
 /// Those of msgpack, by rmp-serde with named fields.
@@ -60,11 +74,22 @@ impl Rules for Json {
 
 /// Those of a codec that says so itself.
 #[derive(Clone, Copy)]
-pub(super) struct Own {
+pub(super) struct Own<'a> {
     pub(super) is_self_describing: bool,
+    /// Why the value is refused: not every serializer passes the text of an error on.
+    pub(super) refusal: &'a RefCell<Option<String>>,
 }
 
-impl Rules for Own {
+impl Rules for Own<'_> {
+    fn makes_units_none(self) -> bool {
+        self.is_self_describing
+    }
+
+    fn refuse<E: serde::ser::Error>(self, why: fmt::Arguments<'_>) -> E {
+        self.refusal.replace(Some(why.to_string()));
+        E::custom(why)
+    }
+
     fn has_flat_options(self) -> bool {
         self.is_self_describing
     }

@@ -49,7 +49,7 @@ impl<R: Rules> Place<R> {
     /// One level down.
     #[inline]
     fn deeper<E: serde::ser::Error>(self) -> Result<Self, E> {
-        let left = self.left.checked_sub(1).ok_or_else(too_deep)?;
+        let Some(left) = self.left.checked_sub(1) else { return Err(self.too_deep()) };
         Ok(Self { left, in_option: false, ..self })
     }
 
@@ -62,18 +62,25 @@ impl<R: Rules> Place<R> {
     /// Whether what is written like `None` may be here.
     #[inline]
     fn nothing<E: serde::ser::Error>(self, is_like_none: bool) -> Result<(), E> {
-        if self.in_option && is_like_none { Err(lost_option()) } else { Ok(()) }
+        if self.in_option && is_like_none { Err(self.lost_option()) } else { Ok(()) }
     }
-}
 
-#[cold]
-fn too_deep<E: serde::ser::Error>() -> E {
-    E::custom(format_args!("it nests deeper than {DEPTH} levels"))
-}
+    #[cold]
+    fn too_deep<E: serde::ser::Error>(self) -> E {
+        self.rules.refuse(format_args!("it nests deeper than {DEPTH} levels"))
+    }
 
-#[cold]
-fn lost_option<E: serde::ser::Error>() -> E {
-    E::custom("`Some` of nothing would arrive as `None`")
+    #[cold]
+    fn lost_option<E: serde::ser::Error>(self) -> E {
+        self.rules.refuse(format_args!("`Some` of nothing would arrive as `None`"))
+    }
+
+    #[cold]
+    fn lost_field<E: serde::ser::Error>(self, key: &str) -> E {
+        self.rules.refuse(format_args!(
+            "field `{key}` is left out, and the codec writes no names: the next one would be taken for it"
+        ))
+    }
 }
 
 /// A value whose serializer is checked.
@@ -224,6 +231,9 @@ impl<S: Serializer, R: Rules> Serializer for Check<S, R> {
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
         self.place.deeper()?;
         self.place.nothing(self.place.rules.has_empty_units())?;
+        if self.place.rules.makes_units_none() {
+            return self.inner.serialize_none();
+        }
         self.inner.serialize_unit()
     }
 
@@ -231,6 +241,9 @@ impl<S: Serializer, R: Rules> Serializer for Check<S, R> {
     fn serialize_unit_struct(self, name: &'static str) -> Result<S::Ok, S::Error> {
         self.place.deeper()?;
         self.place.nothing(self.place.rules.has_empty_units() && !R::UNIT_STRUCTS_ARE_LISTS)?;
+        if self.place.rules.makes_units_none() {
+            return self.inner.serialize_none();
+        }
         self.inner.serialize_unit_struct(name)
     }
 
@@ -281,7 +294,7 @@ macro_rules! compound {
 
             $(fn $skip(&mut self, key: &'static str) -> Result<(), S::Error> {
                 if !self.place.rules.has_named_fields() {
-                    return Err(S::Error::custom(format_args!("it has no names, and field `{key}` is left out")));
+                    return Err(self.place.lost_field(key));
                 }
                 self.inner.$skip(key)
             })?
