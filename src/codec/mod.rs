@@ -118,7 +118,7 @@ impl Codec {
             }
             Self::Json => {
                 let mut json = serde_json::Deserializer::from_slice(bytes);
-                slot.fill(read::json(&mut json))?;
+                slot.fill(read::wrap(&mut json, rules::Json))?;
                 Ok(json.end()?)
             }
             Self::Own(own) => own.decode(bytes, slot),
@@ -139,7 +139,7 @@ fn to_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), St
 fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let mut rest = bytes;
     let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
-    let value = read::read::<false, T, _>(&mut deserializer).map_err(|error| error.to_string())?;
+    let value = read::read(&mut deserializer, rules::MsgPack).map_err(|error| error.to_string())?;
     nothing_follows(rest)?;
     Ok(value)
 }
@@ -153,7 +153,7 @@ fn nothing_follows(rest: &[u8]) -> Result<(), String> {
 
 fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = read::read::<true, T, _>(&mut json)?;
+    let value = read::read(&mut json, rules::Json)?;
     json.end()?;
     Ok(value)
 }

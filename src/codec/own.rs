@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use super::read::read_own;
+use super::read::read;
 use super::rules::Own;
 use super::write::Checked;
 use crate::{Error, Result};
@@ -107,29 +107,35 @@ trait Fill {
 }
 
 /// A place for a value of a known type.
-struct Place<T> {
+struct Place<'a, T> {
     value: Option<T>,
-    none_is_unit: bool,
+    rules: Own<'a>,
 }
 
-impl<T: DeserializeOwned> Fill for Place<T> {
+impl<T: DeserializeOwned> Fill for Place<'_, T> {
     fn fill(&mut self, deserializer: &mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error> {
-        self.value = Some(read_own(deserializer, self.none_is_unit)?);
+        self.value = Some(read(deserializer, self.rules)?);
         Ok(())
     }
 }
 
+/// Does something by the rules of a codec of one's own, and gives the best account of what goes wrong.
+fn by_rules<T>(own: &dyn Encoding, work: impl FnOnce(Own<'_>) -> Result<T>) -> Result<T, String> {
+    let trouble = RefCell::new(None);
+    let rules = Own { is_self_describing: own.is_self_describing(), trouble: &trouble };
+    work(rules).map_err(|error| trouble.take().unwrap_or_else(|| error.to_string()))
+}
+
 pub(super) fn encode<T: Serialize + ?Sized>(own: &dyn Encoding, value: &T, out: &mut Vec<u8>) -> Result<(), String> {
-    let refusal = RefCell::new(None);
-    let rules = Own { is_self_describing: own.is_self_describing(), refusal: &refusal };
-    let result = own.encode(Value(&Checked::new(value, rules)), out);
-    result.map_err(|error| refusal.take().unwrap_or_else(|| error.to_string()))
+    by_rules(own, |rules| own.encode(Value(&Checked::new(value, rules)), out))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(own: &dyn Encoding, bytes: &[u8]) -> Result<T, String> {
-    let mut place = Place { value: None, none_is_unit: own.is_self_describing() };
-    own.decode(bytes, Slot(&mut place)).map_err(|error| error.to_string())?;
-    place.value.ok_or_else(|| format!("the codec `{}` has left its slot empty", own.name()))
+    by_rules(own, |rules| {
+        let mut place = Place { value: None, rules };
+        own.decode(bytes, Slot(&mut place))?;
+        place.value.ok_or_else(|| Error::msg(format!("the codec `{}` has left its slot empty", own.name())))
+    })
 }
 
 impl fmt::Debug for Value<'_> {

@@ -8,59 +8,54 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::rules::{BYTES, DEPTH, TEXT, looks_like_bytes};
+use super::rules::{BYTES, DEPTH, Rules, TEXT, looks_like_bytes};
 
-/// Reads a value. `JSON` says whether bytes are text.
+/// Reads a value.
 #[inline]
-pub(super) fn read<'de, const JSON: bool, T, D>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn read<'de, T, D>(deserializer: D, rules: impl Rules) -> Result<T, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
 {
-    T::deserialize(Wrap::<D, JSON>::new(deserializer, false))
-}
-
-/// Reads a value from a codec of one's own. `none_is_unit` says whether `()` was written as `None`.
-pub(super) fn read_own<'de, T, D>(deserializer: D, none_is_unit: bool) -> Result<T, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    T::deserialize(Wrap::<D, false>::new(deserializer, none_is_unit))
+    T::deserialize(Wrap::new(deserializer, rules))
 }
 
 /// The same, for somebody else to read from.
-pub(super) fn json<'de, D: Deserializer<'de>>(deserializer: D) -> impl Deserializer<'de, Error = D::Error> {
-    Wrap::<D, true>::new(deserializer, false)
+pub(super) fn wrap<'de, D, R>(deserializer: D, rules: R) -> impl Deserializer<'de, Error = D::Error>
+where
+    D: Deserializer<'de>,
+    R: Rules,
+{
+    Wrap::new(deserializer, rules)
 }
 
 /// Stands before a deserializer, an access, a seed or a visitor.
-struct Wrap<D, const JSON: bool> {
+struct Wrap<D, R> {
     inner: D,
+    rules: R,
     /// Levels that are left.
     left: u8,
     /// A visitor that takes whatever comes.
     any: bool,
-    none_is_unit: bool,
 }
 
-impl<D, const JSON: bool> Wrap<D, JSON> {
+impl<D, R: Rules> Wrap<D, R> {
     #[inline]
-    fn new(inner: D, none_is_unit: bool) -> Self {
-        Self { inner, left: DEPTH, any: false, none_is_unit }
+    fn new(inner: D, rules: R) -> Self {
+        Self { inner, rules, left: DEPTH, any: false }
     }
 
     /// The same before something else at this level.
     #[inline]
-    fn over<T>(&self, inner: T) -> Wrap<T, JSON> {
-        Wrap { inner, left: self.left, any: false, none_is_unit: self.none_is_unit }
+    fn over<T>(&self, inner: T) -> Wrap<T, R> {
+        Wrap { inner, rules: self.rules, left: self.left, any: false }
     }
 
     /// One level down.
     #[inline]
-    fn deeper<T, E: serde::de::Error>(&self, inner: T) -> Result<Wrap<T, JSON>, E> {
+    fn deeper<T, E: serde::de::Error>(&self, inner: T) -> Result<Wrap<T, R>, E> {
         let left = self.left.checked_sub(1).ok_or_else(too_deep)?;
-        Ok(Wrap { inner, left, any: false, none_is_unit: self.none_is_unit })
+        Ok(Wrap { inner, rules: self.rules, left, any: false })
     }
 }
 
@@ -77,13 +72,13 @@ macro_rules! pass {
     ($($name:ident($($arg:ident: $type:ty),*);)*) => {
         $(#[inline]
         fn $name<V: Visitor<'de>>(self, $($arg: $type,)* visitor: V) -> Result<V::Value, D::Error> {
-            let visitor = self.over(visitor);
-            self.inner.$name($($arg,)* visitor)
+            let (rules, visitor) = (self.rules, self.over(visitor));
+            self.inner.$name($($arg,)* visitor).map_err(|error| rules.failed(error))
         })*
     };
 }
 
-impl<'de, D: Deserializer<'de>, const JSON: bool> Deserializer<'de> for Wrap<D, JSON> {
+impl<'de, D: Deserializer<'de>, R: Rules> Deserializer<'de> for Wrap<D, R> {
     type Error = D::Error;
 
     pass! {
@@ -117,7 +112,7 @@ impl<'de, D: Deserializer<'de>, const JSON: bool> Deserializer<'de> for Wrap<D, 
 
     #[inline]
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        if self.none_is_unit {
+        if self.rules.makes_units_none() {
             return self.inner.deserialize_option(NoneAsUnit(visitor));
         }
         self.inner.deserialize_unit(visitor)
@@ -125,7 +120,7 @@ impl<'de, D: Deserializer<'de>, const JSON: bool> Deserializer<'de> for Wrap<D, 
 
     #[inline]
     fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
-        if self.none_is_unit {
+        if self.rules.makes_units_none() {
             return self.inner.deserialize_option(NoneAsUnit(visitor));
         }
         self.inner.deserialize_unit_struct(name, visitor)
@@ -133,18 +128,18 @@ impl<'de, D: Deserializer<'de>, const JSON: bool> Deserializer<'de> for Wrap<D, 
 
     #[inline]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = Wrap { any: true, ..self.over(visitor) };
-        self.inner.deserialize_any(visitor)
+        let (rules, visitor) = (self.rules, Wrap { any: true, ..self.over(visitor) });
+        self.inner.deserialize_any(visitor).map_err(|error| rules.failed(error))
     }
 
     #[inline]
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        if JSON { self.inner.deserialize_str(Decode(visitor)) } else { self.inner.deserialize_bytes(visitor) }
+        if R::JSON { self.inner.deserialize_str(Decode(visitor)) } else { self.inner.deserialize_bytes(visitor) }
     }
 
     #[inline]
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        if JSON { self.inner.deserialize_str(Decode(visitor)) } else { self.inner.deserialize_byte_buf(visitor) }
+        if R::JSON { self.inner.deserialize_str(Decode(visitor)) } else { self.inner.deserialize_byte_buf(visitor) }
     }
 
     fn is_human_readable(&self) -> bool {
@@ -217,7 +212,7 @@ macro_rules! visit_text {
     ($($name:ident($type:ty);)*) => {
         $(#[inline]
         fn $name<E: serde::de::Error>(self, text: $type) -> Result<V::Value, E> {
-            if JSON && looks_like_bytes(&text) {
+            if R::JSON && looks_like_bytes(&text) {
                 return visit_marked(self.inner, self.any, &text);
             }
             self.inner.$name(text)
@@ -225,7 +220,7 @@ macro_rules! visit_text {
     };
 }
 
-impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
+impl<'de, V: Visitor<'de>, R: Rules> Visitor<'de> for Wrap<V, R> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -261,7 +256,7 @@ impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
     #[inline]
     fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
         // Only who takes whatever comes can be told so.
-        if self.none_is_unit && self.any { self.inner.visit_unit() } else { self.inner.visit_none() }
+        if self.rules.makes_units_none() && self.any { self.inner.visit_unit() } else { self.inner.visit_none() }
     }
 
     #[inline]
@@ -300,7 +295,7 @@ impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
     }
 }
 
-impl<'de, T: DeserializeSeed<'de>, const JSON: bool> DeserializeSeed<'de> for Wrap<T, JSON> {
+impl<'de, T: DeserializeSeed<'de>, R: Rules> DeserializeSeed<'de> for Wrap<T, R> {
     type Value = T::Value;
 
     #[inline]
@@ -310,7 +305,7 @@ impl<'de, T: DeserializeSeed<'de>, const JSON: bool> DeserializeSeed<'de> for Wr
     }
 }
 
-impl<'de, A: SeqAccess<'de>, const JSON: bool> SeqAccess<'de> for Wrap<A, JSON> {
+impl<'de, A: SeqAccess<'de>, R: Rules> SeqAccess<'de> for Wrap<A, R> {
     type Error = A::Error;
 
     #[inline]
@@ -324,13 +319,13 @@ impl<'de, A: SeqAccess<'de>, const JSON: bool> SeqAccess<'de> for Wrap<A, JSON> 
     }
 }
 
-impl<'de, A: MapAccess<'de>, const JSON: bool> MapAccess<'de> for Wrap<A, JSON> {
+impl<'de, A: MapAccess<'de>, R: Rules> MapAccess<'de> for Wrap<A, R> {
     type Error = A::Error;
 
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         // A key of JSON is text and nothing else, whatever it looks like.
-        if JSON {
+        if R::JSON {
             return self.inner.next_key_seed(seed);
         }
         let seed = self.over(seed);
@@ -348,9 +343,9 @@ impl<'de, A: MapAccess<'de>, const JSON: bool> MapAccess<'de> for Wrap<A, JSON> 
     }
 }
 
-impl<'de, A: EnumAccess<'de>, const JSON: bool> EnumAccess<'de> for Wrap<A, JSON> {
+impl<'de, A: EnumAccess<'de>, R: Rules> EnumAccess<'de> for Wrap<A, R> {
     type Error = A::Error;
-    type Variant = Wrap<A::Variant, JSON>;
+    type Variant = Wrap<A::Variant, R>;
 
     #[inline]
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self::Variant), A::Error> {
@@ -360,7 +355,7 @@ impl<'de, A: EnumAccess<'de>, const JSON: bool> EnumAccess<'de> for Wrap<A, JSON
     }
 }
 
-impl<'de, A: VariantAccess<'de>, const JSON: bool> VariantAccess<'de> for Wrap<A, JSON> {
+impl<'de, A: VariantAccess<'de>, R: Rules> VariantAccess<'de> for Wrap<A, R> {
     type Error = A::Error;
 
     #[inline]

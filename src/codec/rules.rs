@@ -33,6 +33,12 @@ pub(super) trait Rules: Copy {
         false
     }
 
+    /// An error on its way out of a value.
+    #[inline]
+    fn failed<E: serde::de::Error>(self, error: E) -> E {
+        error
+    }
+
     /// The error for a value that is refused.
     #[cold]
     fn refuse<E: serde::ser::Error>(self, why: fmt::Arguments<'_>) -> E {
@@ -76,8 +82,9 @@ impl Rules for Json {
 #[derive(Clone, Copy)]
 pub(super) struct Own<'a> {
     pub(super) is_self_describing: bool,
-    /// Why the value is refused: not every serializer passes the text of an error on.
-    pub(super) refusal: &'a RefCell<Option<String>>,
+    /// Why it does not work. Not every codec passes the text of an error on; some make it longer at each level, which doubles it
+    /// if they escape it.
+    pub(super) trouble: &'a RefCell<Option<String>>,
 }
 
 impl Rules for Own<'_> {
@@ -86,8 +93,14 @@ impl Rules for Own<'_> {
     }
 
     fn refuse<E: serde::ser::Error>(self, why: fmt::Arguments<'_>) -> E {
-        self.refusal.replace(Some(why.to_string()));
+        self.trouble.replace(Some(why.to_string()));
         E::custom(why)
+    }
+
+    #[cold]
+    fn failed<E: serde::de::Error>(self, error: E) -> E {
+        self.trouble.borrow_mut().get_or_insert_with(|| error.to_string());
+        E::custom("it cannot be read")
     }
 
     fn has_flat_options(self) -> bool {
