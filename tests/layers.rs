@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proto", &["error"]),
     ("transport", &["error"]),
     // Links and contexts have the same phases: those of the protocol.
-    ("dialog", &["error", "shim", "waiting", "task", "proto"]),
+    ("dialog", &["error", "shim", "waiting", "task", "codec", "proto"]),
     ("host", &["error", "sys", "task", "transport"]),
     ("testing", &["error", "task"]),
     ("actor", &["error", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),

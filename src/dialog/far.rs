@@ -38,7 +38,7 @@ pub(crate) trait FarEnd<First, In, Out>: End + Send {
 /// }
 /// ```
 pub struct Far<First, In, Out> {
-    end: Box<dyn FarEnd<First, In, Out>>,
+    pub(super) end: Box<dyn FarEnd<First, In, Out>>,
 }
 
 impl<First, In, Out> Far<First, In, Out> {

@@ -28,7 +28,7 @@ pub(crate) trait NearEnd<In, Out, R>: End + Send {
 /// If the far task fails, every wait in the body ends as cancelled, wherever it is parked, and the dialog returns the
 /// failure.
 pub struct Near<In, Out, R> {
-    end: Box<dyn NearEnd<In, Out, R>>,
+    pub(super) end: Box<dyn NearEnd<In, Out, R>>,
 }
 
 impl<In, Out, R> Near<In, Out, R> {
