@@ -1,7 +1,7 @@
 //! Encoding and decoding beside the bare crates: what this crate's checks cost, and its `dyn` for codecs of one's own.
 //!
 //! `cargo bench --bench codec` prints, for the shapes of messages that programs send, the ns of each codec and of its crate, measured in turns in
-//! one run, and their ratio. The built-in codecs may take 1.05 times as long as their crates, JSON with bytes 1.15 times as long as
+//! one run in CPU time, and their ratio. The built-in codecs may take 1.05 times as long as their crates, JSON with bytes 1.15 times as long as
 //! serde_json with base64 text. `SHAPE`, `CODEC`, `SAMPLES` and `MILLIS` choose. Run as a test, it makes one tiny round and no claim.
 
 mod gauge;
@@ -9,10 +9,11 @@ mod place;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gauge::{Effort, Figure, print_conditions};
+use gauge::{Effort, print_conditions};
 use place::{Pin, place_root};
 use pleach::codec::Codec;
 use pleach_codecs::{CBOR, MSGPACK_LZ4, POSTCARD};
@@ -125,6 +126,9 @@ fn data() -> Vec<u8> {
     (0..65_536_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
+/// Short turns of each way in a sample.
+const TURNS: usize = 20;
+
 type Encode<'a> = Box<dyn FnMut(&mut Vec<u8>) + 'a>;
 type Decode<'a> = Box<dyn FnMut(&[u8]) + 'a>;
 
@@ -177,40 +181,57 @@ fn bare_cbor<T: Serialize + DeserializeOwned>(value: &T) -> Way<'_> {
     }
 }
 
-/// Encodes or decodes once and again; gives the rate.
-fn rate(effort: Effort, batch: u64, mut work: impl FnMut()) -> f64 {
-    let mut meter = effort.meter();
-    while meter.goes_on() {
-        (0..batch).for_each(|_| work());
-        meter.count(batch);
-    }
-    meter.rate()
+/// CPU time of this thread: what others do at the same time on a busy machine does not count.
+fn cpu_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-/// Measures two ways in turns: the figures of both, for encode and for decode.
-fn compare(effort: Effort, ways: [Way<'_>; 2]) -> [[Figure; 2]; 2] {
-    let mut figures = ["encode", "decode"].map(|what| [Figure::new(what), Figure::new(what)]);
-    let [mut ours, mut bare] = ways;
-    let [encoded, bare_encoded] = [&mut ours, &mut bare].map(|way| {
-        let mut bytes = Vec::new();
-        (way.encode)(&mut bytes);
-        bytes
+/// How long it takes, in ns.
+fn time(batch: u64, mut work: impl FnMut()) -> f64 {
+    let start = cpu_time();
+    (0..batch).for_each(|_| work());
+    (cpu_time() - start).as_nanos() as f64 / batch as f64
+}
+
+/// What one way takes, in ns.
+#[derive(Default)]
+struct Times {
+    encode: Vec<f64>,
+    decode: Vec<f64>,
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Measures two ways, in turns so short that what disturbs one disturbs the other.
+fn compare(effort: Effort, mut ways: [Way<'_>; 2]) -> [Times; 2] {
+    let mut out = Vec::new();
+    let mut times = [Times::default(), Times::default()];
+    let encoded = ways.each_mut().map(|way| {
+        out.clear();
+        (way.encode)(&mut out);
+        out.clone()
     });
-    let batch = (200_000 / encoded.len() as u64).clamp(1, 2000);
-    let mut out = Vec::with_capacity(encoded.len().max(bare_encoded.len()));
-    for _ in 0..effort.samples {
-        for (figure, way) in [(0, &mut ours), (1, &mut bare)] {
-            let work = || {
+    let once = time(3, || (ways[0].decode)(&encoded[0]));
+    let slice = (effort.span.as_nanos() as f64 / TURNS as f64 / 4.0).min(2e6);
+    let batch = ((slice / once) as u64).clamp(1, 100_000);
+    let turns = if effort.span.is_zero() { 1 } else { TURNS * effort.samples };
+    for turn in 0..turns {
+        for way in [turn % 2, 1 - turn % 2] {
+            let Way { encode, decode } = &mut ways[way];
+            let encodes = time(batch, || {
                 out.clear();
-                (way.encode)(&mut out);
+                encode(&mut out);
                 black_box(&out);
-            };
-            figures[0][figure].rates.push(rate(effort, batch, work));
+            });
+            times[way].encode.push(encodes);
+            times[way].decode.push(time(batch, || decode(&encoded[way])));
         }
-        figures[1][0].rates.push(rate(effort, batch, || (ours.decode)(&encoded)));
-        figures[1][1].rates.push(rate(effort, batch, || (bare.decode)(&bare_encoded)));
     }
-    figures
+    times
 }
 
 fn wanted(variable: &str, name: &str) -> bool {
@@ -222,12 +243,12 @@ fn print(effort: Effort, shape: &str, codec: Codec, ways: [Way<'_>; 2]) {
     if !wanted("SHAPE", shape) || !wanted("CODEC", codec.name()) {
         return;
     }
-    let figures = compare(effort, ways);
+    let [mut ours, mut bare] = compare(effort, ways);
+    let encode = [median(&mut ours.encode), median(&mut bare.encode)];
+    let decode = [median(&mut ours.decode), median(&mut bare.decode)];
     print!("  {shape:<12} {:<12}", codec.name());
-    for [ours, bare] in &figures {
-        let name = ours.name.as_str();
-        let (ours, bare) = (ours.each(), bare.each());
-        print!("  {name} {ours:>9.0} ns, bare {bare:>9.0}, {:>5.2} x;", ours / bare);
+    for (what, [ours, bare]) in [("encode", encode), ("decode", decode)] {
+        print!("  {what} {ours:>9.0} ns, bare {bare:>9.0}, {:>5.2} x;", ours / bare);
     }
     println!();
 }
