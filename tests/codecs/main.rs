@@ -1,6 +1,7 @@
 //! Codecs: what they carry, what they refuse, how they are agreed on (laws T2, T3, T4).
 
 mod actors;
+mod choice;
 mod fidelity;
 #[path = "../harness/mod.rs"]
 mod harness;
