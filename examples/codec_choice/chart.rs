@@ -90,7 +90,10 @@ fn line(svg: &mut String, [x1, y1]: [f64; 2], [x2, y2]: [f64; 2], style: &str) {
 fn mark(svg: &mut String, transport: usize, x: f64, y: f64) {
     let colour = COLOURS[transport % COLOURS.len()];
     let points: &[(f64, f64)] = match transport % 4 {
-        0 => return drop(writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\"/>")),
+        0 => {
+            let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\"/>");
+            return;
+        }
         1 => &[(-4.5, -4.5), (4.5, -4.5), (4.5, 4.5), (-4.5, 4.5)],
         2 => &[(0.0, -6.0), (5.5, 4.5), (-5.5, 4.5)],
         _ => &[(0.0, -6.5), (6.5, 0.0), (0.0, 6.5), (-6.5, 0.0)],
