@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proto", &["error"]),
     ("transport", &["error"]),
     // Links and contexts have the same phases: those of the protocol.
-    ("dialog", &["error", "shim", "waiting", "task", "proto"]),
+    ("dialog", &["error", "shim", "waiting", "task", "codec", "proto"]),
     ("host", &["error", "sys", "task", "transport"]),
     ("testing", &["error", "task"]),
     ("actor", &["error", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),
@@ -27,7 +27,8 @@ const REEXPORTED: &[(&str, &str)] = &[("actor_nursery", "actor"), ("nursery", "t
 const BOTH: &[(&str, &str)] = &[("src/actor/child/mem.rs", "makes the two ends and says which is whose")];
 
 /// Where a linker section is declared or filled, which the compiler counts as unsafe.
-const SECTIONS: &[&str] = &["src/actor/endpoint.rs", "src/host/registry.rs", "src/host/smol.rs"];
+const SECTIONS: &[&str] =
+    &["src/actor/endpoint.rs", "src/codec/registry.rs", "src/host/registry.rs", "src/host/smol.rs"];
 
 /// The most lines that a function may have.
 const LINES: usize = 60;
@@ -275,16 +276,18 @@ fn unsafe_is_in_sys_alone() {
             found.push(format!("{}: has no linker section, and so no reason to allow it", source.name));
         }
     }
-    for folder in ["bridge/src", "macros/src"] {
+    for folder in ["bridge/src", "codecs/src", "macros/src"] {
         for source in sources(folder) {
             let line = |at| format!("{}:{}", source.name, line_of(&source.code, at));
             found.extend(words(&source.code, "unsafe").map(line));
         }
     }
     assert_none("unsafe code outside src/sys", &found);
-    for folder in ["task", "codec", "proto", "transport"] {
-        let file = root().join("src").join(folder).join("mod.rs");
-        let text = fs::read_to_string(&file).expect("each of these folders has a mod.rs");
+    let codecs = ["error", "own", "read", "rules", "write"].map(|file| format!("codec/{file}"));
+    let folders = ["task", "proto", "transport"].map(|folder| format!("{folder}/mod"));
+    for file in folders.into_iter().chain(codecs) {
+        let file = root().join("src").join(file).with_extension("rs");
+        let text = fs::read_to_string(&file).expect("each of these files is there");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{} does not forbid unsafe code", file.display());
     }
 }
@@ -341,7 +344,7 @@ fn end(code: &str) -> Option<usize> {
 #[test]
 fn functions_fit_a_screen() {
     let mut long = Vec::new();
-    for folder in ["src", "bridge", "macros", "examples", "tests", "benches"] {
+    for folder in ["src", "bridge", "codecs", "macros", "examples", "tests", "benches"] {
         // What others have published is as long as it is.
         for source in sources(folder).into_iter().filter(|source| !source.name.starts_with("examples/published/")) {
             let over = functions(&source.code).into_iter().filter(|(_, _, lines)| *lines > LINES);

@@ -22,12 +22,14 @@ impl Effort {
         Self { samples: number("SAMPLES").unwrap_or(7) as usize, span: Duration::from_millis(millis) }
     }
 
+    #[allow(dead_code, reason = "each bench uses its part")]
     pub(crate) fn meter(self) -> Meter {
         Meter { span: self.span, start: Instant::now(), batches: 0, done: 0 }
     }
 }
 
 /// Counts what is done in batches; the first one is to get warm.
+#[allow(dead_code, reason = "each bench uses its part")]
 pub(crate) struct Meter {
     span: Duration,
     start: Instant,
@@ -35,6 +37,7 @@ pub(crate) struct Meter {
     done: u64,
 }
 
+#[allow(dead_code, reason = "each bench uses its part")]
 impl Meter {
     /// Whether another batch is wanted.
     pub(crate) fn goes_on(&self) -> bool {
@@ -57,11 +60,13 @@ impl Meter {
 }
 
 /// The samples of one row, as rates.
+#[allow(dead_code, reason = "each bench uses its part")]
 pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) rates: Vec<f64>,
 }
 
+#[allow(dead_code, reason = "each bench uses its part")]
 impl Figure {
     pub(crate) fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), rates: Vec::new() }

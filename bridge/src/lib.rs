@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod coded;
 mod drops;
 mod foreign;
 mod link;
@@ -53,6 +54,7 @@ pub use self::tokio::{
     Foreign, Here, Leaked, LeakedProcess, LoopFailed, NotInfected, OnLeak, Thread, Tokio, is_infected, stragglers,
 };
 pub use bytes::{FarBytes, NearBytes, open_byte_link};
+pub use coded::CodedLink;
 pub(crate) use foreign::call;
 pub use foreign::{ForeignLoop, ForeignTask, Placement, foreign, run};
 pub use link::{LinkBuilder, link, open_link};

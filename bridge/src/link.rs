@@ -150,14 +150,35 @@ impl<P: Placement> LinkBuilder<P> {
         Out: Send + 'static,
         R: Send + 'static,
     {
+        self.open_as(type_name::<F>, far, body).await
+    }
+
+    /// The same for a far function that errors call by another name.
+    pub(crate) async fn open_as<F, FarFut, First, In, Out, R, B, Fut, T>(
+        self,
+        function: fn() -> &'static str,
+        far: F,
+        body: B,
+    ) -> Result<T>
+    where
+        F: FnOnce(Far<First, In, Out>) -> FarFut + Send + 'static,
+        FarFut: Future<Output = Result<R>> + 'static,
+        B: FnOnce(Near<In, Out, R>, First) -> Fut,
+        Fut: Future<Output = Result<T>>,
+        First: Send + 'static,
+        In: Send + 'static,
+        Out: Send + 'static,
+        R: Send + 'static,
+    {
         let Self { on, capacity, options, .. } = self;
-        on.scope(|on| open_on(on, capacity, options, far, body)).await
+        on.scope(|on| open_on(on, function, capacity, options, far, body)).await
     }
 }
 
 /// Opens a link on a loop that runs.
 async fn open_on<L, F, FarFut, First, In, Out, R, B, Fut, T>(
     on: L,
+    function: fn() -> &'static str,
     capacity: usize,
     options: Options,
     far: F,
@@ -175,7 +196,7 @@ where
     R: Send + 'static,
 {
     not_cancelled().await?;
-    let opener = launch(on, type_name::<F>, capacity, far)?;
+    let opener = launch(on, function, capacity, far)?;
     let near = opener.opener.near();
     converse(opener, options, |first| body(near, first)).await
 }

@@ -83,7 +83,9 @@ impl ActorBuilder {
     }
 
     /// The codecs to offer, the favourite first; msgpack, then JSON by default. The first one that the actor knows is used
-    /// for everything between it and its parent.
+    /// for everything between it and its parent. If it knows none of them it is not started, and the error names both lists.
+    ///
+    /// It knows msgpack, JSON and those in the list [`CODECS`](crate::codec::CODECS) of its program.
     pub fn codecs(mut self, codecs: impl IntoIterator<Item = Codec>) -> Self {
         self.codecs = codecs.into_iter().collect();
         self

@@ -152,8 +152,8 @@ pub fn enter(init: fn()) {
 }
 
 fn known() -> Known {
-    let codecs = [Codec::MsgPack, Codec::Json].map(|codec| codec.name().to_owned());
-    Known { codecs: codecs.into(), max_message: u64::MAX }
+    let codecs = Codec::all().map(|codec| codec.name().to_owned());
+    Known { codecs: codecs.collect(), max_message: u64::MAX }
 }
 
 /// Runs `root` as the root actor of a tree on this host, and gives its result. `#[pleach::main]` does this on smol.

@@ -1,4 +1,5 @@
 //! What can go wrong with a value on its way to bytes and back.
+#![forbid(unsafe_code)]
 
 use std::any::type_name;
 use std::fmt;

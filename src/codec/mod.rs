@@ -13,29 +13,38 @@
 //!
 //! What a codec cannot carry is an error at the sender, never something else at the receiver. Bytes are bytes only if serde is
 //! told so (`serde_bytes`); a plain `Vec<u8>` is a list of numbers to it.
-#![forbid(unsafe_code)]
 
 mod error;
-mod json_read;
-mod json_write;
+mod own;
+mod read;
+mod registry;
+mod rules;
+mod write;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::{DecodeError, EncodeError};
-
-/// Levels of nesting that are decoded from MessagePack. JSON has 128.
-const DEPTH: usize = 64;
+pub use own::{Encoding, Slot, Value};
+pub use registry::CODECS;
+use write::Checked;
 
 /// A way to encode values. Both ends of a connection agree on one in the handshake.
+///
+/// Two codecs are equal if they have the same name.
 #[non_exhaustive]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+#[derive(Clone, Copy, Default)]
 pub enum Codec {
     /// MessagePack with named fields: compact and fast, bytes as they are. The default.
     #[default]
     MsgPack,
     /// JSON: readable, and known to every language. Bytes are base64 text; infinities, NaN and keys that are no text are refused.
     Json,
+    /// One of another crate, or of your own.
+    Own(&'static dyn Encoding),
 }
 
 impl Codec {
@@ -44,12 +53,26 @@ impl Codec {
         match self {
             Self::MsgPack => "msgpack",
             Self::Json => "json",
+            Self::Own(own) => own.name(),
         }
     }
 
-    /// The codec with this name.
+    /// The codecs that this program knows: msgpack, JSON and those in [`CODECS`].
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::MsgPack, Self::Json].into_iter().chain(CODECS.iter().copied())
+    }
+
+    /// The codec with this name, of those that this program knows.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::MsgPack, Self::Json].into_iter().find(|codec| codec.name() == name)
+        Self::all().find(|codec| codec.name() == name)
+    }
+
+    /// Whether it writes names, see [`Encoding::is_self_describing`].
+    pub fn is_self_describing(self) -> bool {
+        match self {
+            Self::MsgPack | Self::Json => true,
+            Self::Own(own) => own.is_self_describing(),
+        }
     }
 
     /// Appends the encoded value to `out`.
@@ -59,8 +82,9 @@ impl Codec {
     pub fn encode<T: Serialize + ?Sized>(self, value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let before = out.len();
         let result = match self {
-            Self::MsgPack => rmp_serde::encode::write_named(out, value).map_err(|error| error.to_string()),
-            Self::Json => json_write::write(value, out).map_err(|error| error.to_string()),
+            Self::MsgPack => to_msgpack(value, out),
+            Self::Json => to_json(value, out),
+            Self::Own(own) => own::encode(own, value, out),
         };
         result.map_err(|cause| {
             out.truncate(before);
@@ -74,21 +98,83 @@ impl Codec {
     /// [`DecodeError`] if the bytes are not a `T`, are nested too deep, or more than one value.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, DecodeError> {
         let result = match self {
-            Self::MsgPack => decode_msgpack(bytes),
-            Self::Json => json_read::read(bytes).map_err(|error| error.to_string()),
+            Self::MsgPack => from_msgpack(bytes),
+            Self::Json => from_json(bytes).map_err(|error| error.to_string()),
+            Self::Own(own) => own::decode(own, bytes),
         };
         result.map_err(|cause| DecodeError::new::<T>(self, cause, bytes))
     }
+
+    /// Decodes a value into a slot: what [`decode`](Self::decode) does for a codec that wraps another one.
+    ///
+    /// # Errors
+    /// Those of [`decode`](Self::decode).
+    pub fn decode_into(self, bytes: &[u8], slot: Slot<'_>) -> crate::Result<()> {
+        match self {
+            Self::MsgPack => {
+                let mut rest = bytes;
+                slot.fill(&mut rmp_serde::Deserializer::new(&mut rest))?;
+                nothing_follows(rest).map_err(crate::Error::msg)
+            }
+            Self::Json => {
+                let mut json = serde_json::Deserializer::from_slice(bytes);
+                slot.fill(read::wrap(&mut json, rules::Json))?;
+                Ok(json.end()?)
+            }
+            Self::Own(own) => own.decode(bytes, slot),
+        }
+    }
 }
 
-fn decode_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+fn to_msgpack<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), String> {
+    let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
+    Checked::new(value, rules::MsgPack).serialize(&mut serializer).map_err(|error| error.to_string())
+}
+
+fn to_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), String> {
+    let mut serializer = serde_json::Serializer::with_formatter(out, write::Base64);
+    Checked::new(value, rules::Json).serialize(&mut serializer).map_err(|error| error.to_string())
+}
+
+fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let mut rest = bytes;
     let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
-    deserializer.set_max_depth(DEPTH);
-    let value = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    let value = read::read(&mut deserializer, rules::MsgPack).map_err(|error| error.to_string())?;
+    nothing_follows(rest)?;
+    Ok(value)
+}
+
+fn nothing_follows(rest: &[u8]) -> Result<(), String> {
     match rest.len() {
-        0 => Ok(value),
+        0 => Ok(()),
         more => Err(format!("{more} bytes follow the value")),
+    }
+}
+
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = read::read(&mut json, rules::Json)?;
+    json.end()?;
+    Ok(value)
+}
+
+impl PartialEq for Codec {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Codec {}
+
+impl Hash for Codec {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+impl fmt::Debug for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Codec({})", self.name())
     }
 }
 

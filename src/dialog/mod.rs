@@ -15,12 +15,13 @@
 //!
 //! | | context | link |
 //! |---|---|---|
-//! | a value | encoded by the connection's codec, decoded by the receiver | moved |
+//! | a value | encoded by the connection's codec, decoded by the receiver | moved, unless the link has a codec |
 //! | a failure | data: [`RemoteError`](crate::error::RemoteError) | the live error |
 //! | a cancel | a frame on the control connection | a signal to the foreign task |
 //! | bound of a direction | bytes of credit | number of values |
 
 mod broken;
+mod coded;
 mod converse;
 mod far;
 mod gone;

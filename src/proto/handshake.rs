@@ -46,7 +46,10 @@ pub(crate) enum HandshakeError {
          build both from one version of pleach"
     )]
     Version { theirs_major: u16, theirs_minor: u16 },
-    #[error("no codec in common: the parent knows {parent:?}, the child {child:?}")]
+    #[error(
+        "no codec in common: the parent offers {parent:?}, the child knows {child:?}; \
+         a codec of one's own must be in `pleach::codec::CODECS` of the child's program"
+    )]
     Codec { parent: Vec<String>, child: Vec<String> },
     #[error("the child chose {chosen:?} where {expected:?} was to be chosen")]
     Choice { chosen: Option<String>, expected: String },

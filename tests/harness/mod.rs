@@ -138,7 +138,8 @@ pub(crate) fn example(name: &str) -> std::io::Result<PathBuf> {
     let profile = test.ancestors().nth(2).expect("tests are built in `PROFILE/deps`");
     let program = profile.join("examples").join(name);
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = ["src", "bridge/src", "macros/src", "examples"].map(|folder| newest(&package.join(folder)));
+    let sources =
+        ["src", "bridge/src", "codecs/src", "macros/src", "examples"].map(|folder| newest(&package.join(folder)));
     let built = program.metadata().and_then(|data| data.modified());
     if !built.is_ok_and(|built| sources.into_iter().flatten().all(|source| source <= built)) {
         let mut cargo = Command::new(env!("CARGO"));

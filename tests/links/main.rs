@@ -4,6 +4,7 @@
 mod cancel;
 mod causes;
 mod cleanup;
+mod coded;
 mod ends;
 mod errors;
 mod fanout;
@@ -39,6 +40,7 @@ fn laws() -> Vec<Law> {
         errors::laws(),
         causes::laws(),
         cleanup::laws(),
+        coded::laws(),
         cancel::laws(),
         ends::laws(),
         fanout::laws(),

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::{Child, Reins};
 use crate::actor::ambient::Me;
-use crate::actor::builder::ActorBuilder;
+use crate::actor::builder::{ActorBuilder, StartFailed};
 use crate::actor::endpoint::Entry;
 use crate::actor::serve::serve;
 use crate::actor::wire::{Lost, Setup, Wire};
+use crate::codec::Codec;
 use crate::error::{Error, Reason};
 use crate::proto::connection::Role;
+use crate::proto::handshake::HandshakeError;
 use crate::task::CancelScope;
 use crate::transport::mem;
 use crate::{Result, error};
@@ -22,6 +24,17 @@ pub(in crate::actor) fn start(builder: &ActorBuilder, child: &Arc<Child>, expose
         child.gone(None, None);
     }
     started
+}
+
+/// The codec that a process would have agreed on.
+fn agree(builder: &ActorBuilder, child: &Child) -> Result<Codec> {
+    let offered = builder.codecs.iter().copied();
+    offered.clone().find(|codec| Codec::all().any(|known| known == *codec)).ok_or_else(|| {
+        let names = |codecs: &mut dyn Iterator<Item = Codec>| codecs.map(|codec| codec.name().to_owned()).collect();
+        let (parent, child_knows) = (names(&mut offered.clone()), names(&mut Codec::all()));
+        let none = HandshakeError::Codec { parent, child: child_knows };
+        StartFailed { path: child.path.clone(), text: none.to_string() }.into()
+    })
 }
 
 fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Entry>) -> Result<()> {
@@ -37,12 +50,13 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         started: parent.started.clone(),
         programs: parent.programs.clone(),
     });
+    let codec = agree(builder, child)?;
     let (ours, theirs) = mem::pair();
     let setup = |role, here: &Arc<Me>, peer: &str| Setup {
         role,
         here: here.clone(),
         peer: peer.to_owned(),
-        codec: builder.codecs[0],
+        codec,
         max_message: builder.max_message,
         waiting: builder.waiting,
         control: None,

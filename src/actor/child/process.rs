@@ -118,9 +118,10 @@ fn connect(
     handle: ChildHandle,
 ) -> Result<Arc<Wire>> {
     let me = &builder.nursery.me;
-    let codec = Codec::from_name(&agreed.codec).ok_or_else(|| StartFailed {
+    let codec = builder.codecs.iter().copied().find(|codec| codec.name() == agreed.codec);
+    let codec = codec.ok_or_else(|| StartFailed {
         path: child.path.clone(),
-        text: format!("it chose the codec `{}`, which this side does not know", agreed.codec),
+        text: format!("it chose the codec `{}`, which this side has not offered", agreed.codec),
     })?;
     let setup = Setup {
         role: Role::Parent,

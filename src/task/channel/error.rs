@@ -109,6 +109,16 @@ impl<T> fmt::Debug for SendError<T> {
     }
 }
 
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.refusal {
+            Refusal::Closed(Why::Closed) => Closed.fmt(f),
+            Refusal::Closed(Why::Because(reason)) => ClosedBecause { reason: reason.clone() }.fmt(f),
+            Refusal::Because(error) => error.fmt(f),
+        }
+    }
+}
+
 impl<T> From<SendError<T>> for Error {
     #[track_caller]
     fn from(refused: SendError<T>) -> Self {

@@ -1,0 +1,174 @@
+//! Size against time, as SVG. A column of marks per codec, one for each transport; the names stand above, with a line to their
+//! column, so that they never lie over each other.
+
+use std::fmt::Write;
+
+use crate::measure::TRANSPORTS;
+use crate::report::Report;
+
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 460.0;
+const LEFT: f64 = 80.0;
+const RIGHT: f64 = 730.0;
+const TOP: f64 = 120.0;
+const BOTTOM: f64 = 400.0;
+/// Of a letter of a name.
+const LETTER: f64 = 7.5;
+
+/// Colours that differ also for those who see fewer, and marks that differ in shape.
+const COLOURS: [&str; 4] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7"];
+
+/// A codec's column.
+struct Column<'a> {
+    name: &'a str,
+    /// Bytes of a message.
+    bytes: f64,
+    /// Microseconds of a round trip, over each transport.
+    times: Vec<f64>,
+}
+
+/// Where values are in the picture.
+struct Scale {
+    bytes: f64,
+    /// The ends of the logarithmic axis of time, in powers of ten.
+    low: f64,
+    high: f64,
+}
+
+impl Scale {
+    fn new(columns: &[Column<'_>]) -> Self {
+        let times = || columns.iter().flat_map(|column| &column.times);
+        let (low, high) = times().fold((f64::MAX, f64::MIN), |(low, high), &time| (low.min(time), high.max(time)));
+        let bytes = columns.iter().map(|column| column.bytes).fold(1.0, f64::max) * 1.08;
+        Self { bytes, low: (low * 0.8).log10(), high: (high * 1.25).log10() }
+    }
+
+    fn x(&self, bytes: f64) -> f64 {
+        LEFT + bytes / self.bytes * (RIGHT - LEFT)
+    }
+
+    fn y(&self, time: f64) -> f64 {
+        BOTTOM - (time.log10() - self.low) / (self.high - self.low) * (BOTTOM - TOP)
+    }
+}
+
+/// Draws the codecs that can carry the sample.
+pub(crate) fn draw(report: &Report) -> String {
+    let mut columns: Vec<Column<'_>> = report
+        .costs()
+        .map(|(codec, cost)| Column {
+            name: codec.name(),
+            bytes: cost.bytes,
+            times: cost.trips.iter().map(|trips| 1e6 / trips).collect(),
+        })
+        .collect();
+    columns.sort_by(|one, other| one.bytes.total_cmp(&other.bytes));
+    let scale = Scale::new(&columns);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
+    );
+    text(&mut svg, LEFT, 24.0, "start", &report.title());
+    legend(&mut svg);
+    axes(&mut svg, &scale);
+    for (column, at) in columns.iter().zip(places(&columns, &scale)) {
+        draw_column(&mut svg, &scale, column, at);
+    }
+    svg + "</svg>\n"
+}
+
+fn text(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>");
+}
+
+fn line(svg: &mut String, [x1, y1]: [f64; 2], [x2, y2]: [f64; 2], style: &str) {
+    let _ = writeln!(svg, "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" {style}/>");
+}
+
+/// A circle, a square, a triangle or a diamond.
+fn mark(svg: &mut String, transport: usize, x: f64, y: f64) {
+    let colour = COLOURS[transport % COLOURS.len()];
+    let points: &[(f64, f64)] = match transport % 4 {
+        0 => {
+            let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\"/>");
+            return;
+        }
+        1 => &[(-4.5, -4.5), (4.5, -4.5), (4.5, 4.5), (-4.5, 4.5)],
+        2 => &[(0.0, -6.0), (5.5, 4.5), (-5.5, 4.5)],
+        _ => &[(0.0, -6.5), (6.5, 0.0), (0.0, 6.5), (-6.5, 0.0)],
+    };
+    let points: Vec<String> = points.iter().map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy)).collect();
+    let _ = writeln!(svg, "<polygon points=\"{}\" fill=\"{colour}\"/>", points.join(" "));
+}
+
+fn legend(svg: &mut String) {
+    let mut x = LEFT;
+    for (transport, (name, _)) in TRANSPORTS.iter().enumerate() {
+        mark(svg, transport, x + 6.0, 44.0);
+        text(svg, x + 18.0, 48.5, "start", name);
+        x += 40.0 + name.len() as f64 * LETTER;
+    }
+}
+
+/// Steps of 1, 2 or 5 that divide `end` into some parts.
+fn step(end: f64) -> f64 {
+    let power = 10_f64.powf((end / 5.0).log10().floor());
+    [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| end / step <= 6.0).unwrap_or(end)
+}
+
+fn axes(svg: &mut String, scale: &Scale) {
+    let (grid, axis) = ("stroke=\"#ddd\"", "stroke=\"#333\"");
+    let step = step(scale.bytes);
+    for bytes in (0..=6).map(|n| f64::from(n) * step).take_while(|bytes| *bytes <= scale.bytes) {
+        let x = scale.x(bytes);
+        line(svg, [x, TOP], [x, BOTTOM], grid);
+        text(svg, x, BOTTOM + 18.0, "middle", &bytes.to_string());
+    }
+    for power in scale.low.floor() as i32..=scale.high.ceil() as i32 {
+        for factor in [1.0, 2.0, 5.0] {
+            let time = factor * 10_f64.powi(power);
+            if (scale.low..=scale.high).contains(&time.log10()) {
+                let y = scale.y(time);
+                line(svg, [LEFT, y], [RIGHT, y], grid);
+                text(svg, LEFT - 8.0, y + 4.5, "end", &time.to_string());
+            }
+        }
+    }
+    line(svg, [LEFT, TOP], [LEFT, BOTTOM], axis);
+    line(svg, [LEFT, BOTTOM], [RIGHT, BOTTOM], axis);
+    text(svg, f64::midpoint(LEFT, RIGHT), BOTTOM + 42.0, "middle", "bytes per message");
+    let (x, y) = (22.0, f64::midpoint(TOP, BOTTOM));
+    let _ = writeln!(
+        svg,
+        "<text transform=\"translate({x} {y}) rotate(-90)\" text-anchor=\"middle\">us per round trip</text>"
+    );
+}
+
+/// Where the names stand: above their columns, but apart from each other and within the picture.
+fn places(columns: &[Column<'_>], scale: &Scale) -> Vec<f64> {
+    let width = |column: &Column<'_>| column.name.len() as f64 * LETTER + 12.0;
+    let mut places: Vec<f64> = columns.iter().map(|column| scale.x(column.bytes)).collect();
+    let mut start = LEFT;
+    for (place, column) in places.iter_mut().zip(columns) {
+        *place = place.max(start + width(column) / 2.0);
+        start = *place + width(column) / 2.0;
+    }
+    let mut end = WIDTH - 5.0;
+    for (place, column) in places.iter_mut().zip(columns).rev() {
+        *place = place.min(end - width(column) / 2.0);
+        end = *place - width(column) / 2.0;
+    }
+    places
+}
+
+fn draw_column(svg: &mut String, scale: &Scale, column: &Column<'_>, at: f64) {
+    let (x, thin) = (scale.x(column.bytes), "stroke=\"#999\"");
+    text(svg, at, 84.0, "middle", column.name);
+    line(svg, [at, 89.0], [x, TOP - 8.0], thin);
+    let lowest = column.times.iter().map(|time| scale.y(*time)).fold(TOP, f64::max);
+    line(svg, [x, TOP - 8.0], [x, lowest], thin);
+    for (transport, time) in column.times.iter().enumerate() {
+        mark(svg, transport, x, scale.y(*time));
+    }
+}

@@ -1,0 +1,151 @@
+//! Codecs of one's own.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Deserializer};
+use serde::ser::{Serialize, Serializer};
+
+use super::read::read;
+use super::rules::Own;
+use super::write::Checked;
+use crate::{Error, Result};
+
+/// A codec of one's own, to be used as [`Codec::Own`](super::Codec::Own).
+///
+/// Any serde format makes one: it gets the value as something that is `Serialize`, and hands a `Deserializer` back. What the
+/// runtime promises of every codec it adds itself: values that nest deeper than 100 levels are refused at both ends, and what
+/// would arrive as something else at the sender.
+///
+/// ```
+/// use pleach::codec::{Codec, Encoding, Slot, Value};
+///
+/// /// JSON over several lines.
+/// struct Pretty;
+///
+/// impl Encoding for Pretty {
+///     fn name(&self) -> &'static str {
+///         "example/pretty"
+///     }
+///
+///     fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> pleach::Result<()> {
+///         Ok(serde_json::to_writer_pretty(out, &value)?)
+///     }
+///
+///     fn decode(&self, bytes: &[u8], slot: Slot<'_>) -> pleach::Result<()> {
+///         let mut json = serde_json::Deserializer::from_slice(bytes);
+///         slot.fill(&mut json)?;
+///         Ok(json.end()?)
+///     }
+/// }
+///
+/// const PRETTY: Codec = Codec::Own(&Pretty);
+///
+/// let mut bytes = Vec::new();
+/// PRETTY.encode(&[1, 2], &mut bytes)?;
+/// assert_eq!(bytes, b"[\n  1,\n  2\n]");
+/// assert_eq!(PRETTY.decode::<[u8; 2]>(&bytes)?, [1, 2]);
+/// # Ok::<(), pleach::Error>(())
+/// ```
+///
+/// For actors it must be in the list [`CODECS`](super::CODECS), where a child finds it by its name.
+pub trait Encoding: Send + Sync {
+    /// Its name in the handshake, one of its own; `crate/codec` by custom.
+    fn name(&self) -> &'static str;
+
+    /// Whether what it writes says what it is: structs with the names of their fields, an option as its value or as nothing.
+    /// `true` by default.
+    ///
+    /// Then `Some(None)` is refused at the sender, as it would arrive as `None`, and `()` comes as `None`, as which most types
+    /// read it that look at what comes. If it says `false`, a struct is refused that leaves out a field, because the next one
+    /// would be taken for it.
+    fn is_self_describing(&self) -> bool {
+        true
+    }
+
+    /// Appends the value to `out`. If it fails, what it has appended is removed.
+    ///
+    /// # Errors
+    /// That it cannot carry the value.
+    fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Reads the value that takes up all of the bytes into the slot. The bytes can be anybody's: no length in them is to be believed
+    /// before the bytes are there.
+    ///
+    /// # Errors
+    /// That the bytes are no such value, or more than one.
+    fn decode(&self, bytes: &[u8], slot: Slot<'_>) -> Result<()>;
+}
+
+/// A value that is to be encoded, whatever its type is. It is `Serialize`.
+#[derive(Clone, Copy)]
+pub struct Value<'a>(&'a dyn erased_serde::Serialize);
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        erased_serde::serialize(self.0, serializer)
+    }
+}
+
+/// Where a decoded value goes, whatever its type is.
+pub struct Slot<'a>(&'a mut dyn Fill);
+
+impl Slot<'_> {
+    /// Deserializes the value.
+    ///
+    /// # Errors
+    /// The deserializer's; that the value nests too deep.
+    pub fn fill<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<()> {
+        let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(deserializer);
+        self.0.fill(&mut erased).map_err(Error::from)
+    }
+}
+
+trait Fill {
+    fn fill(&mut self, deserializer: &mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error>;
+}
+
+/// A place for a value of a known type.
+struct Place<'a, T> {
+    value: Option<T>,
+    rules: Own<'a>,
+}
+
+impl<T: DeserializeOwned> Fill for Place<'_, T> {
+    fn fill(&mut self, deserializer: &mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error> {
+        self.value = Some(read(deserializer, self.rules)?);
+        Ok(())
+    }
+}
+
+/// Does something by the rules of a codec of one's own, and gives the best account of what goes wrong.
+fn by_rules<T>(own: &dyn Encoding, work: impl FnOnce(Own<'_>) -> Result<T>) -> Result<T, String> {
+    let trouble = RefCell::new(None);
+    let rules = Own { is_self_describing: own.is_self_describing(), trouble: &trouble };
+    work(rules).map_err(|error| trouble.take().unwrap_or_else(|| error.to_string()))
+}
+
+pub(super) fn encode<T: Serialize + ?Sized>(own: &dyn Encoding, value: &T, out: &mut Vec<u8>) -> Result<(), String> {
+    by_rules(own, |rules| own.encode(Value(&Checked::new(value, rules)), out))
+}
+
+pub(super) fn decode<T: DeserializeOwned>(own: &dyn Encoding, bytes: &[u8]) -> Result<T, String> {
+    by_rules(own, |rules| {
+        let mut place = Place { value: None, rules };
+        own.decode(bytes, Slot(&mut place))?;
+        place.value.ok_or_else(|| Error::msg(format!("the codec `{}` has left its slot empty", own.name())))
+    })
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Slot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,130 @@
+//! What a codec cannot tell apart, and how deep values may nest: the same for both ends, so that the sender refuses what the
+//! receiver could not take.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::fmt;
+
+/// The most levels a value may have. Each list, tuple, map, struct, option and newtype is one, a variant with a value too.
+///
+/// JSON's own limit is above it, and a stack of 1 MiB is enough for it.
+pub(super) const DEPTH: u8 = 100;
+
+/// What is peculiar to a codec.
+pub(super) trait Rules: Copy {
+    /// Whether it writes JSON: no infinities, keys are text, bytes are text with a mark.
+    const JSON: bool = false;
+    /// Whether a unit struct is an empty list, and nothing like `None`.
+    const UNIT_STRUCTS_ARE_LISTS: bool = false;
+
+    /// Whether `Some(x)` is written as `x`, so that what is written like `None` cannot be in it.
+    fn has_flat_options(self) -> bool;
+
+    /// Whether `()` is written like `None`.
+    fn has_empty_units(self) -> bool {
+        self.has_flat_options()
+    }
+
+    /// Whether a struct that is written without one of its fields can be read.
+    fn has_named_fields(self) -> bool;
+
+    /// Whether `()` is to be written as `None`, because the codec would make something else of it.
+    fn makes_units_none(self) -> bool {
+        false
+    }
+
+    /// An error on its way out of a value.
+    #[inline]
+    fn failed<E: serde::de::Error>(self, error: E) -> E {
+        error
+    }
+
+    /// The error for a value that is refused.
+    #[cold]
+    fn refuse<E: serde::ser::Error>(self, why: fmt::Arguments<'_>) -> E {
+        E::custom(why)
+    }
+}
+
+/// Those of msgpack, by rmp-serde with named fields.
+#[derive(Clone, Copy)]
+pub(super) struct MsgPack;
+
+impl Rules for MsgPack {
+    const UNIT_STRUCTS_ARE_LISTS: bool = true;
+
+    fn has_flat_options(self) -> bool {
+        true
+    }
+
+    fn has_named_fields(self) -> bool {
+        true
+    }
+}
+
+/// Those of JSON.
+#[derive(Clone, Copy)]
+pub(super) struct Json;
+
+impl Rules for Json {
+    const JSON: bool = true;
+
+    fn has_flat_options(self) -> bool {
+        true
+    }
+
+    fn has_named_fields(self) -> bool {
+        true
+    }
+}
+
+/// Those of a codec that says so itself.
+#[derive(Clone, Copy)]
+pub(super) struct Own<'a> {
+    pub(super) is_self_describing: bool,
+    /// Why it does not work. Not every codec passes the text of an error on; some make it longer at each level, which doubles it
+    /// if they escape it.
+    pub(super) trouble: &'a RefCell<Option<String>>,
+}
+
+impl Rules for Own<'_> {
+    fn makes_units_none(self) -> bool {
+        self.is_self_describing
+    }
+
+    fn refuse<E: serde::ser::Error>(self, why: fmt::Arguments<'_>) -> E {
+        self.trouble.replace(Some(why.to_string()));
+        E::custom(why)
+    }
+
+    #[cold]
+    fn failed<E: serde::de::Error>(self, error: E) -> E {
+        self.trouble.borrow_mut().get_or_insert_with(|| error.to_string());
+        E::custom("it cannot be read")
+    }
+
+    fn has_flat_options(self) -> bool {
+        self.is_self_describing
+    }
+
+    fn has_named_fields(self) -> bool {
+        self.is_self_describing
+    }
+}
+
+/// Bytes in JSON are base64 text behind this mark, which makes them bytes also for a reader that does not know what to expect: an
+/// untagged enum, say.
+pub(super) const BYTES: &str = "base64:";
+
+/// Text that could be taken for bytes, or for such text, has this before it.
+pub(super) const TEXT: &str = "text:";
+
+/// Whether text looks like bytes, behind any number of marks that it is none.
+#[inline]
+pub(super) fn looks_like_bytes(text: &str) -> bool {
+    match text.as_bytes().first() {
+        Some(b'b') => text.starts_with(BYTES),
+        Some(b't') => text.starts_with(TEXT) && text.trim_start_matches(TEXT).starts_with(BYTES),
+        _ => false,
+    }
+}

@@ -1,0 +1,103 @@
+//! Codecs between actors: chosen by one value, agreed on by name.
+
+use std::collections::BTreeMap;
+
+use pleach::actor::{ActorNursery, StartFailed};
+use pleach::codec::{Codec, Encoding, Slot, Value};
+use pleach::prelude::*;
+use pleach_codecs::{CBOR, JSON_LZ4, MSGPACK_LZ4, POSTCARD};
+
+use crate::harness::soon;
+
+/// Not in the list: no child knows it.
+struct Unlisted;
+
+impl Encoding for Unlisted {
+    fn name(&self) -> &'static str {
+        "test/unlisted"
+    }
+
+    fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
+        Ok(serde_json::to_writer(out, &value)?)
+    }
+
+    fn decode(&self, bytes: &[u8], slot: Slot<'_>) -> Result<()> {
+        slot.fill(&mut serde_json::Deserializer::from_slice(bytes))
+    }
+}
+
+const UNLISTED: Codec = Codec::Own(&Unlisted);
+
+type Map = BTreeMap<u64, Option<String>>;
+
+#[pleach::endpoint]
+async fn echo(mut far: Far<Map, Map, Map>, first: Map) -> Result<Map> {
+    far.started(first.clone()).await?;
+    while let Some(map) = far.recv().await? {
+        far.send(map).await?;
+    }
+    Ok(first)
+}
+
+async fn talks(codecs: &[Codec], carrier: Carrier) -> Result<()> {
+    soon(actor_nursery(async |n: ActorNursery| {
+        let actor = n.actor("echo").codecs(codecs.iter().copied()).carrier(carrier).expose(echo).start().await?;
+        let map = Map::from([(1, None), (u64::MAX, Some("willow ".repeat(2000)))]);
+        let result = actor.open_context(echo, (map.clone(),), async |mut near, first| {
+            assert_eq!(first, map);
+            near.send(map.clone()).await?;
+            assert_eq!(near.recv().await?.as_ref(), Some(&map));
+            near.finish().await
+        });
+        assert_eq!(result.await?, map);
+        actor.cancel_actor().await
+    }))
+    .await
+}
+
+#[pleach::test]
+async fn t02_any_codec_carries_a_dialog() -> Result<()> {
+    for carrier in [Carrier::Inherited, Carrier::Mem] {
+        for codec in [Codec::MsgPack, POSTCARD, CBOR, MSGPACK_LZ4] {
+            talks(&[codec], carrier).await?;
+        }
+        // The child does not know the first one, and takes the next.
+        talks(&[UNLISTED, CBOR, Codec::Json], carrier).await?;
+    }
+    Ok(())
+}
+
+#[pleach::test]
+async fn t02_no_common_codec_is_an_error_that_names_both_lists() -> Result<()> {
+    for carrier in [Carrier::Inherited, Carrier::Mem] {
+        soon(actor_nursery(async |n: ActorNursery| {
+            let error =
+                n.actor("mute").codecs([UNLISTED]).carrier(carrier).start().await.expect_err("it knows no such");
+            let failed = error.downcast_ref::<StartFailed>().expect("typed");
+            assert_eq!(failed.actor(), "root/mute");
+            let text = failed.to_string();
+            let lists =
+                ["\"test/unlisted\"", "\"msgpack\", \"json\"", "\"postcard\"", "\"cbor\"", "pleach::codec::CODECS"];
+            assert!(lists.iter().all(|word| text.contains(word)), "{text}");
+            Ok(())
+        }))
+        .await?;
+    }
+    Ok(())
+}
+
+#[pleach::test]
+async fn t03_what_a_codec_cannot_carry_is_refused_at_the_sender() -> Result<()> {
+    let error = talks(&[JSON_LZ4], Carrier::Inherited).await.expect_err("keys are numbers");
+    let text = format!("{error:?}");
+    assert!(text.contains("cannot be encoded as json+lz4: a key in JSON must be text"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn t02_a_codec_of_ones_own_is_chosen_by_one_value() {
+    let example = crate::harness::example("own_codec").unwrap();
+    let output = std::process::Command::new(example).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello willow over Codec(example/secret)\n", "{output:?}");
+    assert!(output.status.success() && output.stderr.is_empty());
+}
