@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_it_was_written() {
-        for kind in 1..=15 {
+        for kind in 1..=16 {
             let kind = Kind::from_byte(kind).unwrap();
             let header = Header { len: 65_536, kind, more: true, cpu: 3, dialog: u64::MAX };
             assert_eq!(Header::parse(&header.to_bytes()), Ok(header));
@@ -154,7 +154,7 @@ mod tests {
             Header::parse(&bytes)
         };
         assert_eq!(with(4, 0), Err(BadHeader::Kind(0)));
-        assert_eq!(with(4, 16), Err(BadHeader::Kind(16)));
+        assert_eq!(with(4, 17), Err(BadHeader::Kind(17)));
         assert_eq!(with(5, 2), Err(BadHeader::Flags(2)));
         assert_eq!(with(3, 1), Err(BadHeader::Length(0x0100_0001)));
     }

@@ -1,6 +1,7 @@
 //! The wire protocol as pure state machines: no I/O, no clock, no tasks.
 #![forbid(unsafe_code)]
 
+pub(crate) mod auth;
 pub(crate) mod blocked;
 pub(crate) mod connection;
 pub(crate) mod control;
@@ -11,6 +12,8 @@ pub(crate) mod event;
 pub(crate) mod fragment;
 pub(crate) mod handshake;
 mod inbox;
+pub(crate) mod key;
+pub(crate) mod lobby;
 mod outbox;
 mod reader;
 mod recycle;
