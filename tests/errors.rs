@@ -260,7 +260,7 @@ async fn a_link_where_there_is_no_tokio(way: Way) -> Result<()> {
 
 async fn the_remedy_for_a_link_helps() -> Result<()> {
     with(
-        Way::Inherited,
+        Way::INHERITED,
         |actor| actor.expose(links).host(Tokio::current_thread()),
         async |worker| {
             assert_eq!(worker.run(links, ()).await?, 7);
@@ -285,7 +285,7 @@ fn main() {
         a_panic_in_an_endpoint,
     }
     // Where there is one, there is nothing to be said.
-    for (name, way) in [("mem", Way::Mem), ("inherited", Way::Inherited)] {
+    for (name, way) in [("mem", Way::MEM), ("inherited", Way::INHERITED)] {
         let name = format!("{name}::a_link_where_there_is_no_tokio");
         tests.push(harness::actors(name, move || a_link_where_there_is_no_tokio(way)));
     }

@@ -21,6 +21,7 @@ mod interrupted;
 mod nursery;
 mod one_call;
 mod portal;
+mod preference;
 pub(crate) mod process;
 pub(crate) mod root;
 mod serve;
@@ -37,5 +38,7 @@ pub use nursery::{ActorNursery, actor_nursery};
 pub use one_call::run_in_actor;
 pub use portal::Portal;
 pub use root::{end_actor, enter, run};
+#[doc(hidden)]
+pub use wire::ConnectionInfo;
 #[doc(hidden)]
 pub use wire::Inbound;

@@ -7,9 +7,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use thiserror::Error;
+use zeroize::Zeroize;
 
 use super::blocked::Blocked;
 use super::fragment::{BadHeader, HEADER, Header, Kind, MAX_PAYLOAD};
+use super::key::Key;
 use crate::error::{Reason, RemoteError};
 
 /// Most bytes of one message.
@@ -50,6 +52,12 @@ pub(crate) struct SpawnSpec {
     pub(crate) path: String,
     /// Which start of that actor it is.
     pub(crate) incarnation: u64,
+    /// The key of its tree. Before what may be long, so that it is in the first fragment.
+    #[serde(default)]
+    pub(crate) key: Option<Key>,
+    /// Where it finds its data connection; empty if that is passed to it.
+    #[serde(default)]
+    pub(crate) data: String,
     /// What runs its root future.
     #[serde(default)]
     pub(crate) host: String,
@@ -280,6 +288,14 @@ impl Decoder {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Wipes from memory what was read: there was a key in it.
+    pub(crate) fn wipe(&mut self) {
+        let rest = self.bytes.split_off(self.at);
+        self.bytes.zeroize();
+        self.partial.zeroize();
+        (self.bytes, self.at) = (rest, 0);
+    }
+
     /// The next whole message, if it has arrived. After an error the connection cannot be read any further.
     pub(crate) fn next(&mut self) -> Result<Option<ControlMessage>, ControlError> {
         loop {
@@ -317,8 +333,12 @@ impl Decoder {
 
     fn close(&mut self, header: Header) -> Result<ControlMessage, ControlError> {
         self.open = None;
-        let payload = std::mem::take(&mut self.partial);
-        ControlMessage::from_payload(header.kind, header.dialog, &payload)
+        let mut payload = std::mem::take(&mut self.partial);
+        let message = ControlMessage::from_payload(header.kind, header.dialog, &payload);
+        if header.kind == Kind::SpawnSpec {
+            payload.zeroize();
+        }
+        message
     }
 }
 

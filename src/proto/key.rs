@@ -36,6 +36,11 @@ impl Key {
         Self::take(&mut mac.finalize().into_bytes().into())
     }
 
+    /// The key under which an actor proves to its parent, and the other way round, that a connection is theirs.
+    pub(crate) fn derive_data(&self, path: &str, incarnation: u64) -> Self {
+        self.derive("data", &[path.as_bytes(), &incarnation.to_le_bytes()])
+    }
+
     /// A keyed hash that begins.
     pub(crate) fn mac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0[..]).expect("a MAC takes a key of any length")

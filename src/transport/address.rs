@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused_with_examples() {
         let wrong = ["", "/", "/uds", "/uds/", "/udsx/y", "uds/x", "/ip4/::1/tcp/1", "/ip6/127.0.0.1/tcp/1"];
-        let also = ["/ip4/127.0.0.1/udp/1", "/ip4/127.0.0.1/tcp/65536", "/ip4/127.0.0.1/tcp/1/", "/ip4/localhost/tcp/1"];
+        let also =
+            ["/ip4/127.0.0.1/udp/1", "/ip4/127.0.0.1/tcp/65536", "/ip4/127.0.0.1/tcp/1/", "/ip4/localhost/tcp/1"];
         for text in wrong.into_iter().chain(also) {
             let refused = text.parse::<Address>().unwrap_err().to_string();
             assert!(refused.contains("/ip4/127.0.0.1/tcp/4000"), "{refused}");

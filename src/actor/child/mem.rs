@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::{Child, Reins};
 use crate::actor::ambient::Me;
-use crate::actor::builder::ActorBuilder;
+use crate::actor::builder::{ActorBuilder, Own};
 use crate::actor::endpoint::Entry;
 use crate::actor::serve::serve;
-use crate::actor::wire::{Lost, Setup, Wire};
+use crate::actor::wire::{Lost, Setup, Wire, connection_info};
 use crate::error::{Error, Reason};
 use crate::proto::connection::Role;
+use crate::proto::handshake::{Agreed, MINOR};
 use crate::task::CancelScope;
 use crate::transport::mem;
 use crate::{Result, error};
@@ -29,6 +30,8 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
     let me = Arc::new(Me {
         path: child.path.clone(),
         tree: parent.tree.clone(),
+        key: parent.key.clone(),
+        places: parent.places.clone(),
         incarnation: child.incarnation,
         grace: builder.grace,
         reactor: parent.reactor.clone(),
@@ -37,7 +40,15 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         started: parent.started.clone(),
         programs: parent.programs.clone(),
     });
-    let (ours, theirs) = mem::pair();
+    let own = builder.own.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    let transport = if own.is_some() { "own" } else { "mem" };
+    let (ours, theirs) = own.unwrap_or_else(ends);
+    let agreed = Agreed {
+        minor: MINOR,
+        codec: builder.codecs[0].name().to_owned(),
+        max_message: builder.max_message as u64,
+        peer: std::process::id(),
+    };
     let setup = |role, here: &Arc<Me>, peer: &str| Setup {
         role,
         here: here.clone(),
@@ -46,9 +57,11 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         max_message: builder.max_message,
         waiting: builder.waiting,
         control: None,
+        info: connection_info(transport, &agreed),
+        watched: true,
     };
-    let ours = Wire::start(setup(Role::Parent, &parent, &child.path), Box::new(ours))?;
-    let theirs = Wire::start(setup(Role::Child, &me, &parent.path), Box::new(theirs))?;
+    let ours = Wire::start(setup(Role::Parent, &parent, &child.path), ours)?;
+    let theirs = Wire::start(setup(Role::Child, &me, &parent.path), theirs)?;
     let scope = CancelScope::new().with_grace(builder.grace);
     child.rein(Box::new(TaskReins { scope: scope.clone() }));
     let _ = child.wire.set(ours.clone());
@@ -68,6 +81,11 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         Ok(())
     })?;
     Ok(())
+}
+
+fn ends() -> Own {
+    let (ours, theirs) = mem::pair();
+    (Box::new(ours), Box::new(theirs))
 }
 
 fn unasked(child: &Child) -> Error {

@@ -8,7 +8,6 @@ mod socket;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Wake, Waker};
@@ -43,7 +42,7 @@ struct Shared {
 /// A socket somebody waits for.
 struct Watched {
     key: usize,
-    socket: Arc<UnixStream>,
+    socket: Arc<OwnedFd>,
     flags: PollFlags,
 }
 

@@ -51,7 +51,7 @@ fn entry_main() {
     let (_data, theirs) = pair();
     let spec = SpawnSpec { path: "root/a".into(), ..SpawnSpec::default() };
     let program = shell("exit 0");
-    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: theirs, times: times() };
+    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: Some(theirs), times: times() };
     let (sender, events) = channel();
     let refused = start(launch, Arc::new(Recorder(sender))).unwrap_err();
     assert!(matches!(refused, StartError::Misuse(_)), "{refused:?}");
@@ -175,7 +175,7 @@ fn forward_main() {
     let (_data, theirs) = pair();
     let spec = SpawnSpec { path: "root/a".into(), ..SpawnSpec::default() };
     let program = shell(&script);
-    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: theirs, times: times() };
+    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: Some(theirs), times: times() };
     let (sender, deaths) = channel();
     let _handle = start(launch, Arc::new(Forward(sender))).unwrap();
     assert_eq!(deaths.recv_timeout(BOUND).unwrap().outcome, Outcome::Exited(0));
@@ -214,7 +214,7 @@ fn late_main() {
         let program = again("cast::child_main");
         // No time is left for anything when it gets to look.
         let times = Times { handshake, drain: Duration::ZERO, ..times() };
-        let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: theirs, times };
+        let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: Some(theirs), times };
         let (sender, deaths) = channel();
         let _handle = start(launch, Arc::new(Late(sender))).unwrap();
         let death = deaths.recv_timeout(BOUND).unwrap();
@@ -256,7 +256,7 @@ fn try_with_descriptors(limit: u64) -> bool {
     let (_data, theirs) = pair();
     let spec = SpawnSpec { path: "root/a".into(), ..SpawnSpec::default() };
     let program = shell("exit 0");
-    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: theirs, times: times() };
+    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: Some(theirs), times: times() };
     let (sender, events) = channel();
     let old = getrlimit(Resource::Nofile);
     let mut low = old;
