@@ -77,10 +77,10 @@ impl Folder {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidFilename, text));
         }
-        make_private(&program)?;
+        let make = || make_private(&program).and_then(|()| make_private(&path));
         remove_old(&program, tree);
         for _ in 0..TRIES {
-            match make_private(&path).and_then(|()| lock(&path)) {
+            match make().and_then(|()| lock(&path)) {
                 Ok(Some(lock)) => return Ok(Self { path, lock }),
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 // It was or is being removed, by the last who used it or by somebody who took it for an old one.
@@ -221,7 +221,7 @@ fn remove_old(program: &Path, but: &str) {
     }
 }
 
-/// Removes a folder whose lock is held for it, the lock last.
+/// Removes a folder whose lock is held for it, the lock last; and that of the program, if nothing else is in it.
 fn empty(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name() != LOCK) {
@@ -229,6 +229,9 @@ fn empty(folder: &Path) {
     }
     let _ = fs::remove_file(folder.join(LOCK));
     let _ = fs::remove_dir(folder);
+    if let Some(program) = folder.parent() {
+        let _ = fs::remove_dir(program);
+    }
 }
 
 #[cfg(test)]

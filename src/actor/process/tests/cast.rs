@@ -111,7 +111,7 @@ fn echo(role: &ChildRole, inbox: &Receiver<Option<ControlMessage>>) {
 
 /// Sends back what arrives on the data connection, in capitals.
 fn data(role: ChildRole) {
-    let mut data = UnixStream::from(role.data);
+    let mut data = UnixStream::from(OwnedFd::from(role.data));
     let mut word = [0; 5];
     data.read_exact(&mut word).unwrap();
     data.write_all(&word.to_ascii_uppercase()).unwrap();
