@@ -286,7 +286,7 @@ impl ActorBuilder {
 }
 
 /// The same refusal once more: an error is not cloned, but this one is only text.
-fn again(error: &Error) -> Error {
+pub(super) fn again(error: &Error) -> Error {
     Misuse::new(error.to_string()).into()
 }
 

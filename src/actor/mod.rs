@@ -14,6 +14,7 @@ mod ambient;
 mod blocked;
 mod builder;
 mod child;
+mod door;
 pub(crate) mod command;
 pub(crate) mod endpoint;
 mod failure;
@@ -32,6 +33,7 @@ mod wire;
 
 pub use crate::proto::blocked::Blocked;
 pub use builder::{ActorBuilder, Carrier, StartFailed};
+pub use door::{Door, DoorBuilder, door};
 pub use endpoint::{CallFn, DialogFn, Named};
 pub use failure::ActorDied;
 pub use nursery::{ActorNursery, actor_nursery};

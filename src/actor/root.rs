@@ -348,6 +348,7 @@ async fn actor(role: ChildRole, reactor: Arc<dyn Reactor>) -> Result<()> {
             control: Some(Box::new(ToParent(parent.clone()))),
             info: line.info(&agreed),
             watched: true,
+            door: None,
         };
         let wire = Wire::start(setup, line.into())?;
         let from_outside = Arc::new(AtomicBool::new(false));

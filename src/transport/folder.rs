@@ -41,6 +41,13 @@ pub(crate) struct Folder {
 #[derive(Debug)]
 pub(crate) struct Removed(PathBuf);
 
+impl Removed {
+    /// It is not to be removed after all.
+    pub(crate) fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
 impl Drop for Removed {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);

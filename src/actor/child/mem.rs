@@ -59,6 +59,7 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         control: None,
         info: connection_info(transport, &agreed),
         watched: true,
+        door: None,
     };
     let ours = Wire::start(setup(Role::Parent, &parent, &child.path), ours)?;
     let theirs = Wire::start(setup(Role::Child, &me, &parent.path), theirs)?;

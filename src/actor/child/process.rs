@@ -134,6 +134,7 @@ fn connect(
         control: Some(Box::new(ControlOf(handle))),
         info: line.info(agreed),
         watched: true,
+        door: None,
     };
     let wire = Wire::start(setup, line.into())?;
     let _ = child.wire.set(wire.clone());

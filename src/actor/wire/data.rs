@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
 
 use futures_lite::future::try_zip;
 use thiserror::Error;
@@ -57,7 +58,7 @@ pub(in crate::actor) struct OtherEnd {
 impl Data {
     /// Both ends for a child of `me`.
     pub(in crate::actor) fn new(me: &Me, carrier: Carrier, path: &str, start: u64) -> io::Result<(Self, OtherEnd)> {
-        let key = || me.key.derive_data(path, start);
+        let key = || Arc::new(Mutex::new(me.key.derive_data(path, start)));
         let gate = match carrier {
             Carrier::Uds => Gate::uds(me, None, key(), Purpose::Data)?,
             Carrier::Tcp(tcp) => Gate::tcp(me, tcp, key(), Purpose::Data)?,

@@ -75,13 +75,17 @@ impl Places {
     }
 }
 
+/// A key that another one may take the place of.
+pub(in crate::actor) type SharedKey = Arc<Mutex<Key>>;
+
 /// A socket that waits for peers.
 #[derive(Debug)]
 pub(in crate::actor) struct Gate {
     listener: Box<dyn Accept>,
     address: Address,
     reactor: Arc<dyn Reactor>,
-    key: Key,
+    /// What is to be proven now.
+    key: SharedKey,
     purpose: Purpose,
     state: Mutex<State>,
     /// Its file and the folder of that, in this order.
@@ -130,14 +134,14 @@ enum Refusal {
 
 impl Gate {
     /// One in the tree's folder, under this name or under one that is free.
-    pub(in crate::actor) fn uds(me: &Me, name: Option<&str>, key: Key, purpose: Purpose) -> io::Result<Self> {
+    pub(in crate::actor) fn uds(me: &Me, name: Option<&str>, key: SharedKey, purpose: Purpose) -> io::Result<Self> {
         let folder = me.places.folder()?;
         let (listener, address, file) = folder.listen(name.unwrap_or(&me.places.name()))?;
         Self::new(me, listener, address, key, purpose, Some((file, folder)))
     }
 
     /// One of the loopback interface.
-    pub(in crate::actor) fn tcp(me: &Me, tcp: Tcp, key: Key, purpose: Purpose) -> io::Result<Self> {
+    pub(in crate::actor) fn tcp(me: &Me, tcp: Tcp, key: SharedKey, purpose: Purpose) -> io::Result<Self> {
         let (listener, address) = tcp.listen()?;
         Self::new(me, listener, address, key, purpose, None)
     }
@@ -146,7 +150,7 @@ impl Gate {
         me: &Me,
         listener: Listener,
         address: Address,
-        key: Key,
+        key: SharedKey,
         purpose: Purpose,
         file: Option<(Removed, Arc<Folder>)>,
     ) -> io::Result<Self> {
@@ -161,6 +165,10 @@ impl Gate {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn key(&self) -> Key {
+        self.key.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// The first one who proves the key.
@@ -271,7 +279,8 @@ impl Gate {
         if matches!(source, Source::User(user) if user != geteuid().as_raw()) {
             return Ok(Err(Refusal::User));
         }
-        let mut acceptor = Acceptor::new(&self.key, self.purpose, random::<NONCE>()?);
+        let key = self.key();
+        let mut acceptor = Acceptor::new(&key, self.purpose, random::<NONCE>()?);
         let mut buffer = [0; 256];
         while !acceptor.is_done() {
             let wants = acceptor.wants().min(buffer.len());
@@ -290,7 +299,8 @@ impl Gate {
                 Err(error) => return Ok(Err(error.into())),
             }
         }
-        Ok(Ok(()))
+        // It may have been revoked meanwhile.
+        Ok(if key == self.key() { Ok(()) } else { Err(AuthError::Key.into()) })
     }
 
     /// Refuses one that has no place, before anybody serves its socket.

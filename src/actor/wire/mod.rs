@@ -12,6 +12,7 @@ mod far;
 pub(super) mod gate;
 mod inbound;
 mod info;
+pub(super) mod join;
 mod look;
 mod near;
 #[cfg(test)]
@@ -59,6 +60,8 @@ pub(super) struct Setup {
     pub(super) info: ConnectionInfo,
     /// Whether somebody will tell of the peer's death.
     pub(super) watched: bool,
+    /// Where the peer came in, if it does not belong to the tree.
+    pub(super) door: Option<String>,
 }
 
 /// Why there will be no more bytes.
@@ -79,6 +82,7 @@ pub(crate) struct Wire {
     control: Option<Box<dyn Control>>,
     info: ConnectionInfo,
     watched: bool,
+    door: Option<String>,
 }
 
 struct State {
@@ -151,6 +155,7 @@ impl Wire {
             control: setup.control,
             info: setup.info,
             watched: setup.watched,
+            door: setup.door,
         });
         services.spawn(driver::drive(wire.clone(), transport))?;
         Ok(wire)

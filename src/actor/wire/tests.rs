@@ -126,6 +126,7 @@ fn tries(waiting: Waiting, can_be_tried: bool) -> usize {
                 control: None,
                 info: connection_info("mem", &agreed()),
                 watched: true,
+                door: None,
             };
             Wire::start(setup, Box::new(transport))?.closed().await;
             Ok(())
