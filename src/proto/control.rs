@@ -12,12 +12,11 @@ use zeroize::Zeroize;
 use super::blocked::Blocked;
 use super::fragment::{BadHeader, HEADER, Header, Kind, MAX_PAYLOAD};
 use super::key::Key;
+use super::plain;
 use crate::error::{Reason, RemoteError};
 
 /// Most bytes of one message.
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
-/// Deepest nesting of a message.
-const MAX_DEPTH: usize = 64;
 
 /// How a side introduces itself. The child's answer is one too, and names the codec it chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -258,13 +257,11 @@ impl ControlMessage {
 }
 
 fn put<T: Serialize>(out: &mut Vec<u8>, value: &T) -> Result<(), EncodeError> {
-    rmp_serde::encode::write_named(out, value).map_err(|error| EncodeError::Value(error.to_string()))
+    plain::put(out, value).map_err(|error| EncodeError::Value(error.to_string()))
 }
 
 fn get<T: DeserializeOwned>(kind: Kind, payload: &[u8]) -> Result<T, ControlError> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(payload);
-    reader.set_max_depth(MAX_DEPTH);
-    T::deserialize(&mut reader).map_err(|error| ControlError::Payload(kind, error.to_string()))
+    plain::get(payload).map_err(|error| ControlError::Payload(kind, error.to_string()))
 }
 
 /// Makes messages of bytes that arrive in any pieces.
