@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
@@ -75,8 +76,27 @@ impl Serialize for Key {
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut bytes = serde_bytes::ByteArray::<KEY>::deserialize(deserializer)?;
-        Ok(Self::take(&mut bytes))
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+/// Takes the bytes from where they are read to where they stay, with no copy between.
+struct Bytes;
+
+impl Visitor<'_> for Bytes {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{KEY} bytes")
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Key, E> {
+        let mut key = Box::new(Zeroizing::new([0; KEY]));
+        if bytes.len() != KEY {
+            return Err(E::invalid_length(bytes.len(), &self));
+        }
+        key.copy_from_slice(bytes);
+        Ok(Key(key))
     }
 }
 
