@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use harness::{actors, plain, soon, unique};
 use libtest_mimic::{Failed, Trial};
 use pleach::actor::{Door, door};
+use pleach::codec::Codec;
 use pleach::host::Smol;
 use pleach::prelude::*;
 use pleach::task::sleep;
@@ -213,6 +214,31 @@ async fn says_how_it_talks(chosen: Option<Carrier>) -> Result<String> {
     .await
 }
 
+/// A list in a list in a list.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Nest(Option<Box<Nest>>, u8);
+
+fn x06_payloads_as_deep_as_allowed_fit_a_small_stack() -> Result<(), Failed> {
+    let read = |codec: Codec, depth: usize| {
+        let mut nest = Nest(None, 1);
+        for _ in 0..depth {
+            nest = Nest(Some(Box::new(nest)), 1);
+        }
+        let mut bytes = Vec::new();
+        codec.encode(&nest, &mut bytes).unwrap();
+        codec.decode::<Nest>(&bytes).is_ok()
+    };
+    // A quarter of what threads have; a host's own has at least that.
+    let small = std::thread::Builder::new().stack_size(512 * 1024);
+    let asked = small.spawn(move || {
+        let of = |codec| [20, 60, 120, 400].map(|depth| read(codec, depth));
+        (of(Codec::MsgPack), of(Codec::Json))
+    });
+    let (msgpack, json) = asked?.join().expect("the stack is large enough");
+    assert_eq!((msgpack, json), ([true, true, false, false], [true, true, true, false]));
+    Ok(())
+}
+
 /// Runs this program again as that root, with these variables.
 fn with_environment(variables: &[(&str, &str)], chosen: &str) -> (bool, String) {
     let mut program = Command::new(std::env::current_exe().unwrap());
@@ -326,6 +352,7 @@ fn main() {
         ($($test:ident),* $(,)?) => { $(tests.push(plain(stringify!($test), $test));)* };
     }
     plain! {
+        x06_payloads_as_deep_as_allowed_fit_a_small_stack,
         x08_the_environment_prefers_what_is_as_safe_and_nothing_else,
         x08_the_sources_read_two_variables_of_ours,
         t01_a_transport_of_ones_own_carries_an_actor,

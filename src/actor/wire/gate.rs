@@ -351,3 +351,7 @@ fn peer_pid(stream: &Stream) -> Option<u32> {
 fn is_lack(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;
