@@ -19,8 +19,10 @@ mod error;
 mod json_read;
 mod json_write;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use std::io::ErrorKind;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 pub use error::{DecodeError, EncodeError};
 
@@ -82,13 +84,14 @@ impl Codec {
 }
 
 fn decode_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let mut rest = bytes;
-    let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+    // In place: the reader of streams allocates a buffer for every value.
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(DEPTH);
     let value = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
-    match rest.len() {
-        0 => Ok(value),
-        more => Err(format!("{more} bytes follow the value")),
+    // It does not say what is left; where nothing is, there is no next value, which is an error of its own.
+    match IgnoredAny::deserialize(&mut deserializer) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(end)) if end.kind() == ErrorKind::UnexpectedEof => Ok(value),
+        _ => Err("more bytes follow the value".to_owned()),
     }
 }
 
