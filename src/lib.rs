@@ -49,6 +49,9 @@ pub mod host;
 mod sys;
 pub mod actor;
 pub mod testing;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use actor::actor_nursery;
 pub use error::{Error, Result};

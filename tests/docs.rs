@@ -134,6 +134,7 @@ fn the_documents_that_name_each_other_exist() {
         "docs/laws.md",
         "docs/trio.md",
         "docs/migrating.md",
+        "docs/protocol.md",
     ] {
         assert!(root().join(file).is_file(), "{file} is named by another document and is not there");
     }

@@ -334,8 +334,8 @@ fn nothing_of_an_ended_actor_is_kept(way: Way) -> Result<(), Failed> {
 
 fn main() {
     let mut trials = vec![
-        plain("mem::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Way::Mem)),
-        plain("inherited::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Way::Inherited)),
+        plain("mem::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Way::MEM)),
+        plain("inherited::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Way::INHERITED)),
     ];
     trials.extend(all_ways("a_finish_does_not_wait_for_a_reader", a_finish_does_not_wait_for_a_reader));
     trials.extend(all_ways("nothing_is_started_in_a_cancelled_scope", nothing_is_started_in_a_cancelled_scope));

@@ -9,7 +9,7 @@ use std::io;
 use std::process::{Command, Output, Stdio};
 
 use harness::processes::{assert_gone, children};
-use harness::{By, Way, actors, all_ways, plain, soon, unique};
+use harness::{By, On, Way, actors, all_ways, plain, soon, unique};
 use libtest_mimic::{Failed, Trial};
 use pleach::actor::{ActorDied, ActorNursery, StartFailed};
 use pleach::error::Misuse;
@@ -214,9 +214,9 @@ impl Host for Toy {
 
 async fn a_host_that_a_child_cannot_find_is_refused(way: Way) -> Result<()> {
     let text = refused(way, "worker", |actor| actor.host(Toy)).await?;
-    let parts = match way {
-        Way::Inherited | Way::Infected => ["root/worker", "`tests/toy`", "finds hosts by name", "pleach/smol"],
-        Way::Mem => ["root/worker", "tests/toy", "carried by memory", "leave out `.host"],
+    let parts = match way.on {
+        On::Inherited | On::Uds | On::Tcp => ["root/worker", "`tests/toy`", "finds hosts by name", "pleach/smol"],
+        On::Mem => ["root/worker", "tests/toy", "carried by memory", "leave out `.host"],
     };
     assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     Ok(())

@@ -172,10 +172,12 @@ async fn a_payload_that_does_not_decode(way: Way) -> Result<()> {
                 near.send(77).await?;
                 near.finish().await
             });
-            let parts = ["from root", "expected alloc::string::String as msgpack", "invalid type", "begin with \"M\""];
+            let (codec, number, four) = if way.json { ("json", "77", "4") } else { ("msgpack", "M", "\\x04") };
+            let expected = format!("expected alloc::string::String as {codec}");
+            let parts = ["from root", &expected, "invalid type", &format!("begin with \"{number}\"")];
             assert_says(&worker, &item.await.unwrap_err(), Kind::Failed, &parts).await;
             let result = worker.run(Named::<(String,), String>::new("errors::weighs"), ("four".to_owned(),)).await;
-            let parts = ["expected alloc::string::String as msgpack", "invalid type", "begin with \"\\x04\""];
+            let parts = [expected.as_str(), "invalid type", &format!("begin with \"{four}\"")];
             assert_says(&worker, &result.unwrap_err(), Kind::Failed, &parts).await;
             Ok(())
         },
@@ -189,23 +191,24 @@ async fn a_message_over_the_limit(way: Way) -> Result<()> {
         let over = || "x".repeat(OVER);
         let allowed = format!("at most {LIMIT} are allowed");
         let remedy = "raise the limit";
+        let len = if way.json { "the message is 5002 bytes" } else { "the message is 5003 bytes" };
         let arguments = worker.run(weighs, (over(),)).await.unwrap_err();
         assert_says(&worker, &arguments, Kind::Misuse, &["errors::weighs", "the arguments are 50", &allowed, remedy])
             .await;
 
         let item = worker.open_context(takes_words, (0,), async |mut near, ()| Ok(near.send(over()).await?));
-        let parts = ["errors::takes_words", "the message is 5003 bytes", &allowed, remedy];
+        let parts = ["errors::takes_words", len, &allowed, remedy];
         assert_says(&worker, &item.await.unwrap_err(), Kind::Misuse, &parts).await;
 
         let item = worker.open_context(takes_words, (OVER,), async |near, ()| near.finish().await);
         assert_says(&worker, &item.await.unwrap_err(), Kind::Misuse, &parts).await;
 
         let first = worker.open_context(starts_large, (OVER,), async |near, _| near.finish().await);
-        let parts = ["errors::starts_large", "the message is 5003 bytes", &allowed, remedy];
+        let parts = ["errors::starts_large", len, &allowed, remedy];
         assert_says(&worker, &first.await.unwrap_err(), Kind::Misuse, &parts).await;
 
         let result = worker.run(grows, (OVER,)).await.unwrap_err();
-        let parts = ["the result of `errors::grows`", "the message is 5003 bytes", &allowed, remedy];
+        let parts = ["the result of `errors::grows`", len, &allowed, remedy];
         assert_says(&worker, &result, Kind::Misuse, &parts).await;
         // Just under it everything goes.
         assert_eq!(worker.run(grows, (LIMIT - 100,)).await?.len(), LIMIT - 100);
@@ -260,7 +263,7 @@ async fn a_link_where_there_is_no_tokio(way: Way) -> Result<()> {
 
 async fn the_remedy_for_a_link_helps() -> Result<()> {
     with(
-        Way::Inherited,
+        Way::INHERITED,
         |actor| actor.expose(links).host(Tokio::current_thread()),
         async |worker| {
             assert_eq!(worker.run(links, ()).await?, 7);
@@ -285,7 +288,7 @@ fn main() {
         a_panic_in_an_endpoint,
     }
     // Where there is one, there is nothing to be said.
-    for (name, way) in [("mem", Way::Mem), ("inherited", Way::Inherited)] {
+    for (name, way) in [("mem", Way::MEM), ("inherited", Way::INHERITED)] {
         let name = format!("{name}::a_link_where_there_is_no_tokio");
         tests.push(harness::actors(name, move || a_link_where_there_is_no_tokio(way)));
     }

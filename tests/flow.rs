@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
-use harness::{By, Way, all_ways, eventually, soon, unique};
+use harness::{By, On, Way, all_ways, eventually, soon, unique};
 use pleach::actor::{ActorNursery, Named};
 use pleach::dialog::FarReturned;
 use pleach::error::Kind;
@@ -153,7 +153,7 @@ async fn reads_sensor() -> Result<u64> {
 /// Asks an actor of its own, `depth` levels down.
 #[pleach::endpoint]
 async fn relays(depth: u32, mem: bool) -> Result<u64> {
-    let way = if mem { Way::Mem } else { Way::Inherited };
+    let way = if mem { Way::MEM } else { Way::INHERITED };
     ask_below(way, depth).await
 }
 
@@ -164,7 +164,7 @@ async fn ask_below(way: Way, depth: u32) -> Result<u64> {
         if depth == 0 {
             return below.run(reads_sensor, ()).await;
         }
-        below.run(relays, (depth - 1, way == Way::Mem)).await
+        below.run(relays, (depth - 1, way.on == On::Mem)).await
     })
     .await
 }
@@ -445,7 +445,7 @@ async fn d09_what_the_opener_cannot_decode_fails_its_own_dialog(way: Way) -> Res
 async fn d11_a_failure_shows_where_it_was_born_and_who_relayed_it(way: Way) -> Result<()> {
     let error = soon(actor_nursery(async move |n: ActorNursery| {
         let top = n.actor("top").by(way).expose(relays).start().await?;
-        top.run(relays, (1, way == Way::Mem)).await
+        top.run(relays, (1, way.on == On::Mem)).await
     }))
     .await
     .unwrap_err();

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dialog", &["error", "shim", "waiting", "task", "codec", "proto"]),
     ("host", &["error", "sys", "task", "transport"]),
     ("testing", &["error", "task"]),
+    ("fuzzing", &["error", "codec", "proto"]),
     ("actor", &["error", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),
 ];
 

@@ -16,9 +16,11 @@ use super::command::Programs;
 use super::process;
 use super::started::Started;
 use super::turns::Turns;
+use super::wire::gate::Places;
 use crate::Result;
 use crate::error::Misuse;
 use crate::host::Reactor;
+use crate::proto::key::Key;
 use crate::task::Nursery;
 
 /// An actor, seen from its own tasks.
@@ -27,6 +29,10 @@ pub(crate) struct Me {
     pub(crate) path: String,
     /// The name of its tree: random, and told to every actor of it.
     pub(crate) tree: Arc<str>,
+    /// The key of the tree, which every actor of it has.
+    pub(crate) key: Key,
+    /// Where the sockets of its process are.
+    pub(in crate::actor) places: Arc<Places>,
     /// Which start of that name it is.
     pub(crate) incarnation: u64,
     /// How long its dialogs may take to unwind when they are cancelled.

@@ -1,17 +1,19 @@
 //! What an actor is to be, before it is started.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::child::{self, Child};
 use super::endpoint::{self, Entry};
 use super::nursery::{ACTOR_GRACE, Shared};
 use super::portal::Portal;
+use super::preference;
 use crate::codec::Codec;
 use crate::error::Misuse;
 use crate::host::{self, Host, Smol};
 use crate::task::not_cancelled;
+use crate::transport::{Tcp, Transport};
 use crate::{Error, Result, Waiting};
 
 /// The smallest limit of a message: an error must fit.
@@ -19,7 +21,8 @@ const MIN_MESSAGE: usize = 4096;
 /// The largest one: its length and its credit are counted in 32 bits.
 const MAX_MESSAGE: usize = 1 << 30;
 
-/// Which way the bytes between an actor and its parent go.
+/// Which way the bytes between an actor and its parent go. What ends the actor, its *control* connection, is always inherited
+/// where it is a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Carrier {
@@ -29,7 +32,15 @@ pub enum Carrier {
     /// In this process, on this executor, over memory. The same dialogs and the same cancellation, but it cannot be
     /// killed, and its host is its parent's.
     Mem,
+    /// A process of its own, over a socket in a folder that only this user can enter: `$XDG_RUNTIME_DIR/<program>/<tree>/`, or in
+    /// the temporary folder. Both ends prove the key of the tree to each other.
+    Uds,
+    /// A process of its own, over TCP within this machine, to be measured. Both ends prove the key of the tree to each other.
+    Tcp(Tcp),
 }
+
+/// Both ends of a connection of somebody else's making: that of the parent, that of the actor.
+pub(super) type Own = (Box<dyn Transport>, Box<dyn Transport>);
 
 /// An actor that is being described, see [`ActorNursery::actor`](super::ActorNursery::actor).
 #[must_use = "an actor is started by `.start().await`, or by `.run(function, (..)).await` for one call"]
@@ -40,7 +51,10 @@ pub struct ActorBuilder {
     pub(super) exposed: Vec<Result<&'static Entry>>,
     pub(super) codecs: Vec<Codec>,
     pub(super) grace: Duration,
-    pub(super) carrier: Carrier,
+    /// None if the program has not chosen.
+    pub(super) carrier: Option<Carrier>,
+    /// Behind a lock only because a transport need not be `Sync`.
+    pub(super) own: Mutex<Option<Own>>,
     pub(super) max_message: usize,
     pub(super) waiting: Waiting,
     pub(super) blocked_limit: Option<Duration>,
@@ -55,7 +69,8 @@ impl ActorBuilder {
             exposed: Vec::new(),
             codecs: vec![Codec::MsgPack, Codec::Json],
             grace: ACTOR_GRACE,
-            carrier: Carrier::default(),
+            carrier: None,
+            own: Mutex::default(),
             max_message: 16 << 20,
             waiting: Waiting::default(),
             blocked_limit: None,
@@ -99,9 +114,33 @@ impl ActorBuilder {
     }
 
     /// Which way the bytes go; a process over inherited sockets by default.
+    ///
+    /// Where this is not called, the environment variable `PLEACH_TRANSPORT` may say `uds` instead, for an experiment.
     pub fn carrier(mut self, carrier: Carrier) -> Self {
-        self.carrier = carrier;
+        self.carrier = Some(carrier);
         self
+    }
+
+    /// Over a transport of one's own: two ends of it that are connected to each other. Apart from that it is an actor on
+    /// [`Carrier::Mem`]: in this process, where it cannot be killed.
+    ///
+    /// ```
+    /// # use pleach::prelude::*;
+    /// use pleach::transport::mem; // or what implements `Transport` in your program
+    ///
+    /// async fn start_one() -> Result<()> {
+    ///     let (ours, its) = mem::pair();
+    ///     actor_nursery(async |n| {
+    ///         let near = n.actor("near").over(ours, its).start().await?;
+    ///         assert_eq!(near.connection().transport, "own");
+    ///         near.cancel_actor().await
+    ///     })
+    ///     .await
+    /// }
+    /// ```
+    pub fn over(mut self, ours: impl Transport, its: impl Transport) -> Self {
+        self.own = Mutex::new(Some((Box::new(ours), Box::new(its))));
+        self.carrier(Carrier::Mem)
     }
 
     /// The largest message in bytes, refused at its sender if it is larger; 16 MiB by default, 4 KiB at least, 1 GiB at
@@ -167,19 +206,32 @@ impl ActorBuilder {
     ///
     /// # Cancel safety
     /// If it is dropped, the process is killed, and the nursery waits until it is reaped.
-    pub async fn start(self) -> Result<Portal> {
-        let exposed = self.check()?;
+    pub async fn start(mut self) -> Result<Portal> {
+        let carrier = self.choose()?;
+        let exposed = self.check(carrier)?;
         not_cancelled().await?;
         let child = Child::new(&self);
         self.nursery.adopt(child.clone())?;
-        match self.carrier {
-            Carrier::Inherited => child::process::start(&self, &child, &exposed).await?,
+        match carrier {
             Carrier::Mem => child::mem::start(&self, &child, exposed)?,
+            process => child::process::start(&self, process, &child, &exposed).await?,
         }
         Ok(Portal::new(child))
     }
 
-    fn check(&self) -> Result<Vec<&'static Entry>> {
+    /// Hears what the environment prefers.
+    fn choose(&mut self) -> Result<Carrier> {
+        preference::sort_codecs(&mut self.codecs, |codec| codec.name());
+        match self.carrier {
+            Some(chosen) => Ok(chosen),
+            None => Ok(preference::carrier()?.unwrap_or_default()),
+        }
+    }
+
+    fn check(&self, carrier: Carrier) -> Result<Vec<&'static Entry>> {
+        if let Carrier::Tcp(tcp) = carrier {
+            tcp.check().map_err(|text| Misuse::new(format!("{}: {text}", self.path())))?;
+        }
         if self.name.is_empty() || self.name.contains(['/', '\0']) {
             let text = format!(
                 "{:?} cannot be the name of an actor: it is one step of a path and an argument of its process, not \
@@ -207,14 +259,14 @@ impl ActorBuilder {
             );
             return Err(Misuse::new(text).into());
         }
-        self.check_host()?;
+        self.check_host(carrier)?;
         self.exposed.iter().map(|entry| entry.as_ref().copied().map_err(again)).collect()
     }
 
-    fn check_host(&self) -> Result<()> {
+    fn check_host(&self, carrier: Carrier) -> Result<()> {
         let Some(host) = &self.host else { return Ok(()) };
         let (path, name) = (self.path(), host.name());
-        if self.carrier == Carrier::Mem {
+        if carrier == Carrier::Mem {
             let text = format!("{path} is carried by memory and runs on its parent's host: leave out `.host({name})`");
             return Err(Misuse::new(text).into());
         }
@@ -236,7 +288,7 @@ impl ActorBuilder {
 }
 
 /// The same refusal once more: an error is not cloned, but this one is only text.
-fn again(error: &Error) -> Error {
+pub(super) fn again(error: &Error) -> Error {
     Misuse::new(error.to_string()).into()
 }
 

@@ -14,6 +14,7 @@ mod ambient;
 mod blocked;
 mod builder;
 mod child;
+mod door;
 pub(crate) mod command;
 pub(crate) mod endpoint;
 mod failure;
@@ -21,6 +22,7 @@ mod interrupted;
 mod nursery;
 mod one_call;
 mod portal;
+mod preference;
 pub(crate) mod process;
 pub(crate) mod root;
 mod serve;
@@ -31,11 +33,14 @@ mod wire;
 
 pub use crate::proto::blocked::Blocked;
 pub use builder::{ActorBuilder, Carrier, StartFailed};
+pub use door::{Door, DoorBuilder, door};
 pub use endpoint::{CallFn, DialogFn, Named};
 pub use failure::ActorDied;
 pub use nursery::{ActorNursery, actor_nursery};
 pub use one_call::run_in_actor;
 pub use portal::Portal;
 pub use root::{end_actor, enter, run};
+#[doc(hidden)]
+pub use wire::ConnectionInfo;
 #[doc(hidden)]
 pub use wire::Inbound;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::ambient;
 use super::child::Child;
 use super::endpoint::{CallFn, DialogFn};
-use super::wire::{self, RemoteOpener};
+use super::wire::{self, ConnectionInfo, RemoteOpener};
 use crate::Result;
 use crate::dialog::{Near, Options, converse};
 use crate::error::Reason;
@@ -47,6 +47,11 @@ impl Portal {
     /// The process it runs in; this one's for an actor on [`Carrier::Mem`](super::Carrier::Mem).
     pub fn pid(&self) -> u32 {
         self.child.pid()
+    }
+
+    /// How this process talks to it: transport, codec, version.
+    pub fn connection(&self) -> ConnectionInfo {
+        self.child.wire().info().clone()
     }
 
     /// Whether it has ended, for whatever reason. It has for everybody who was told of its death, by a call or by its

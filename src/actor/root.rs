@@ -1,10 +1,7 @@
 //! Where a program becomes the root of a tree, or one of its actors.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher};
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,6 +18,7 @@ use super::nursery::ACTOR_GRACE;
 use super::process::{self, ChildRole, ParentEvents, ParentHandle};
 use super::serve::serve;
 use super::turns::Turns;
+use super::wire::gate::{Places, fresh_key, random};
 use super::wire::{Control, Lost, Setup, Wire};
 use crate::codec::Codec;
 use crate::error::{Kind, Mark, Misuse, Reason};
@@ -28,6 +26,7 @@ use crate::host::{self, Host, Reactor, Root, RootFuture};
 use crate::proto::connection::Role;
 use crate::proto::control::ControlMessage;
 use crate::proto::handshake::Known;
+use crate::proto::key::Key;
 use crate::task::{CancelScope, nursery};
 use crate::{Error, Result, Waiting};
 
@@ -42,8 +41,8 @@ const REAPED: Duration = Duration::from_secs(2);
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
 /// A name for a tree, told to every actor of it.
-fn new_tree() -> Arc<str> {
-    format!("{:016x}", RandomState::new().build_hasher().finish()).into()
+fn new_tree() -> Result<Arc<str>> {
+    Ok(format!("{:016x}", u64::from_le_bytes(random()?)).into())
 }
 
 /// What a shell adds to the number of a signal to make an exit status of it.
@@ -214,9 +213,9 @@ fn run_on<T: Send + 'static>(
 ) -> Result<Result<T>> {
     let result = Arc::new(Mutex::new(None));
     let slot = result.clone();
+    let place = Place::root()?;
     let body: Root = Box::new(move |reactor: Arc<dyn Reactor>| -> RootFuture {
         Box::pin(async move {
-            let place = Place::root();
             let _watched = blocked::watch(&place.path, None);
             let ended = with_services(place, reactor, |me| In::new(me, root)).await;
             *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(ended);
@@ -246,13 +245,15 @@ pub fn end_actor(cause: &Error) -> bool {
 struct Place {
     path: String,
     tree: Arc<str>,
+    key: Key,
     incarnation: u64,
     grace: Duration,
 }
 
 impl Place {
-    fn root() -> Self {
-        Self { path: "root".to_owned(), tree: new_tree(), incarnation: 1, grace: ACTOR_GRACE }
+    fn root() -> Result<Self> {
+        let (path, tree) = ("root".to_owned(), new_tree()?);
+        Ok(Self { path, tree, key: fresh_key()?, incarnation: 1, grace: ACTOR_GRACE })
     }
 }
 
@@ -267,11 +268,13 @@ where
     let all = nursery({
         let turns = turns.clone();
         async move |services| {
-            let Place { path, tree, incarnation, grace } = place;
+            let Place { path, tree, key, incarnation, grace } = place;
             let programs = Arc::new(Programs::default());
             let me = Me {
                 path,
+                places: Arc::new(Places::new(&tree)),
                 tree,
+                key,
                 incarnation,
                 grace,
                 reactor,
@@ -331,8 +334,10 @@ async fn actor(role: ChildRole, reactor: Arc<dyn Reactor>) -> Result<()> {
         .ok_or_else(|| Misuse::new(format!("{}: no codec `{}` in this program", spec.path, agreed.codec)))?;
     let above = spec.path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
     let _watched = blocked::watch(&spec.path, Some(parent.clone()));
-    let place = Place { path: spec.path, tree: tree.into(), incarnation: spec.incarnation, grace };
+    let key = spec.key.ok_or_else(|| Misuse::new(format!("{}: its parent gave it no key of the tree", spec.path)))?;
+    let place = Place { path: spec.path, tree: tree.into(), key, incarnation: spec.incarnation, grace };
     with_services(place, reactor, async move |me| {
+        let line = data.serve(&me)?;
         let setup = Setup {
             role: Role::Child,
             here: me.clone(),
@@ -341,9 +346,11 @@ async fn actor(role: ChildRole, reactor: Arc<dyn Reactor>) -> Result<()> {
             max_message: usize::try_from(agreed.max_message).unwrap_or(usize::MAX),
             waiting: Waiting::from_name(&spec.waiting).unwrap_or_default(),
             control: Some(Box::new(ToParent(parent.clone()))),
+            info: line.info(&agreed),
+            watched: true,
+            door: None,
         };
-        let transport = me.reactor.serve(UnixStream::from(data))?;
-        let wire = Wire::start(setup, transport)?;
+        let wire = Wire::start(setup, line.into())?;
         let from_outside = Arc::new(AtomicBool::new(false));
         let events = FromParent { wire: wire.clone(), scope: scope.clone(), from_outside: from_outside.clone() };
         parent.attach(Arc::new(events));

@@ -23,9 +23,10 @@ mod write;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::io::ErrorKind;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use error::{DecodeError, EncodeError};
 pub use own::{Encoding, Slot, Value};
@@ -112,9 +113,9 @@ impl Codec {
     pub fn decode_into(self, bytes: &[u8], slot: Slot<'_>) -> crate::Result<()> {
         match self {
             Self::MsgPack => {
-                let mut rest = bytes;
-                slot.fill(&mut rmp_serde::Deserializer::new(&mut rest))?;
-                nothing_follows(rest).map_err(crate::Error::msg)
+                let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+                slot.fill(&mut deserializer)?;
+                nothing_follows(&mut deserializer).map_err(crate::Error::msg)
             }
             Self::Json => {
                 let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -137,17 +138,18 @@ fn to_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), St
 }
 
 fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let mut rest = bytes;
-    let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+    // In place: the reader of streams allocates a buffer for every value.
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     let value = read::read(&mut deserializer, rules::MsgPack).map_err(|error| error.to_string())?;
-    nothing_follows(rest)?;
+    nothing_follows(&mut deserializer)?;
     Ok(value)
 }
 
-fn nothing_follows(rest: &[u8]) -> Result<(), String> {
-    match rest.len() {
-        0 => Ok(()),
-        more => Err(format!("{more} bytes follow the value")),
+/// It does not say what is left; where nothing is, there is no next value, which is an error of its own.
+fn nothing_follows<'de>(deserializer: impl Deserializer<'de, Error = rmp_serde::decode::Error>) -> Result<(), String> {
+    match IgnoredAny::deserialize(deserializer) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(end)) if end.kind() == ErrorKind::UnexpectedEof => Ok(()),
+        _ => Err("more bytes follow the value".to_owned()),
     }
 }
 

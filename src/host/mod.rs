@@ -4,6 +4,7 @@
 //! it, and serves the actor's own sockets and timers with whatever reactor it has. One under which actors can be
 //! started in other processes is *registered* by name, by the crate that owns it, so that it can be named to a child.
 
+mod net;
 mod poll;
 mod pulse;
 mod registry;
@@ -11,6 +12,7 @@ mod smol;
 
 use std::future::Future;
 use std::io;
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -23,6 +25,7 @@ pub(crate) use registry::{make, names};
 pub use smol::Smol;
 
 use crate::transport::Transport;
+use crate::transport::socket::{Accept, Listener};
 
 /// The root of an actor: ends when the actor ends.
 pub type RootFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -100,6 +103,22 @@ pub trait Reactor: Send + Sync + 'static {
     /// # Errors
     /// If the socket cannot be registered, for want of descriptors or memory.
     fn serve(&self, socket: UnixStream) -> io::Result<Box<dyn Transport>>;
+
+    /// Serves this one, as [`serve`](Self::serve) does. By `async-io`, on a thread of that, if the host says nothing else.
+    ///
+    /// # Errors
+    /// As `serve`.
+    fn serve_tcp(&self, socket: TcpStream) -> io::Result<Box<dyn Transport>> {
+        net::serve(socket)
+    }
+
+    /// Takes the connections of this one. By `async-io`, if the host says nothing else: they are few.
+    ///
+    /// # Errors
+    /// As `serve`.
+    fn listen(&self, socket: Listener) -> io::Result<Box<dyn Accept>> {
+        net::listen(socket)
+    }
 
     /// Wakes this once the rest of the loop has had its turn. Called within the host's context, on its thread, when a poll
     /// of the root has just returned, for whoever has nothing to do but wants to look again soon.

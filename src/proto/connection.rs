@@ -243,9 +243,10 @@ fn largest(limits: &Limits) -> u64 {
     message_cost(Kind::Item, limits.max_message + 1)
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Connection {
     /// Credit of the connection that is under way.
+    #[cfg(test)]
     pub(crate) fn output_used(&self) -> u64 {
         self.output.pool.used()
     }
@@ -256,6 +257,7 @@ impl Connection {
     }
 
     /// Memory of the fragment that is on its way in.
+    #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
         self.reader.capacity()
     }

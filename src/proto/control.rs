@@ -7,15 +7,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use thiserror::Error;
+use zeroize::Zeroize;
 
 use super::blocked::Blocked;
 use super::fragment::{BadHeader, HEADER, Header, Kind, MAX_PAYLOAD};
+use super::key::Key;
+use super::plain;
 use crate::error::{Reason, RemoteError};
 
 /// Most bytes of one message.
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
-/// Deepest nesting of a message.
-const MAX_DEPTH: usize = 64;
 
 /// How a side introduces itself. The child's answer is one too, and names the codec it chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,12 @@ pub(crate) struct SpawnSpec {
     pub(crate) path: String,
     /// Which start of that actor it is.
     pub(crate) incarnation: u64,
+    /// The key of its tree. Before what may be long, so that it is in the first fragment.
+    #[serde(default)]
+    pub(crate) key: Option<Key>,
+    /// Where it finds its data connection; empty if that is passed to it.
+    #[serde(default)]
+    pub(crate) data: String,
     /// What runs its root future.
     #[serde(default)]
     pub(crate) host: String,
@@ -250,13 +257,11 @@ impl ControlMessage {
 }
 
 fn put<T: Serialize>(out: &mut Vec<u8>, value: &T) -> Result<(), EncodeError> {
-    rmp_serde::encode::write_named(out, value).map_err(|error| EncodeError::Value(error.to_string()))
+    plain::put(out, value).map_err(|error| EncodeError::Value(error.to_string()))
 }
 
 fn get<T: DeserializeOwned>(kind: Kind, payload: &[u8]) -> Result<T, ControlError> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(payload);
-    reader.set_max_depth(MAX_DEPTH);
-    T::deserialize(&mut reader).map_err(|error| ControlError::Payload(kind, error.to_string()))
+    plain::get(payload).map_err(|error| ControlError::Payload(kind, error.to_string()))
 }
 
 /// Makes messages of bytes that arrive in any pieces.
@@ -278,6 +283,14 @@ impl Decoder {
         self.bytes.drain(..self.at);
         self.at = 0;
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Wipes from memory what was read: there was a key in it.
+    pub(crate) fn wipe(&mut self) {
+        let rest = self.bytes.split_off(self.at);
+        self.bytes.zeroize();
+        self.partial.zeroize();
+        (self.bytes, self.at) = (rest, 0);
     }
 
     /// The next whole message, if it has arrived. After an error the connection cannot be read any further.
@@ -317,8 +330,12 @@ impl Decoder {
 
     fn close(&mut self, header: Header) -> Result<ControlMessage, ControlError> {
         self.open = None;
-        let payload = std::mem::take(&mut self.partial);
-        ControlMessage::from_payload(header.kind, header.dialog, &payload)
+        let mut payload = std::mem::take(&mut self.partial);
+        let message = ControlMessage::from_payload(header.kind, header.dialog, &payload);
+        if header.kind == Kind::SpawnSpec {
+            payload.zeroize();
+        }
+        message
     }
 }
 

@@ -181,7 +181,7 @@ impl Ledger {
     }
 
     /// What was received and not returned.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn used(&self) -> u64 {
         self.used
     }

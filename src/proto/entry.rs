@@ -222,7 +222,7 @@ impl Table {
     }
 
     /// How many dialogs are held.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

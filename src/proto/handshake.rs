@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_agree_on_the_parents_favourite_and_the_smaller_limits() {
+    fn t02_both_sides_agree_on_the_parents_favourite_and_the_smaller_limits() {
         let parent = ParentSide::new("tree", 1, &known(&["own", "msgpack", "json"], 100));
         let mut hello = parent.hello().clone();
         hello.minor = 7;
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn another_major_version_is_an_error_that_names_both() {
+    fn x07_another_major_version_is_an_error_that_names_both() {
         let parent = ParentSide::new("tree", 1, &known(&["json"], 1));
         let mut hello = parent.hello().clone();
         (hello.major, hello.minor) = (9, 4);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn no_common_codec_is_an_error_on_both_sides_that_names_both_lists() {
+    fn t02_no_common_codec_is_an_error_on_both_sides_that_names_both_lists() {
         let parent = ParentSide::new("tree", 1, &known(&["own"], 1));
         let (answer, agreed) = ChildSide::new(2, known(&["json"], 1)).answer(parent.hello());
         let expected = HandshakeError::Codec { parent: vec!["own".into()], child: vec!["json".into()] };

@@ -1,6 +1,7 @@
 //! The wire protocol as pure state machines: no I/O, no clock, no tasks.
 #![forbid(unsafe_code)]
 
+pub(crate) mod auth;
 pub(crate) mod blocked;
 pub(crate) mod connection;
 pub(crate) mod control;
@@ -11,7 +12,10 @@ pub(crate) mod event;
 pub(crate) mod fragment;
 pub(crate) mod handshake;
 mod inbox;
+pub(crate) mod key;
+pub(crate) mod lobby;
 mod outbox;
+mod plain;
 mod reader;
 mod recycle;
 pub(crate) mod start;

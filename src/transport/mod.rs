@@ -4,11 +4,18 @@
 //! actor; what is said over it is the business of the protocol.
 #![forbid(unsafe_code)]
 
+mod address;
+pub(crate) mod folder;
 pub mod mem;
+pub mod socket;
+mod tcp;
 
 use std::io;
 
 use futures_lite::{AsyncRead, AsyncWrite};
+
+pub use address::{Address, BadAddress};
+pub use tcp::Tcp;
 
 /// A stream of bytes in both directions, in order, until one end is gone.
 ///

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant, SystemTime};
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use pleach::Result;
 use pleach::actor::{ActorBuilder, Carrier};
+use pleach::codec::Codec;
 use pleach::host::Smol;
+use pleach::transport::Tcp;
 use pleach_bridge::Tokio;
 
 /// No test may take longer; what the issue allows for the whole suite is three minutes.
@@ -46,7 +48,11 @@ pub(crate) fn run(arguments: &Arguments, trials: Vec<Trial>) {
 /// The same for a binary that has something to say at its end.
 pub(crate) fn conclude(arguments: &Arguments, trials: Vec<Trial>) -> Conclusion {
     std::thread::spawn(watch);
-    libtest_mimic::run(arguments, trials)
+    let conclusion = libtest_mimic::run(arguments, trials);
+    for (cell, passed) in PASSED.lock().unwrap().iter() {
+        println!("{cell:>18}: {passed} passed");
+    }
+    conclusion
 }
 
 /// A test that runs `root` as the root actor of a tree.
@@ -58,14 +64,51 @@ where
     plain(name, move || pleach::actor::run(Smol::one_thread(), root).map_err(|error| format!("{error:?}").into()))
 }
 
-/// What an actor is on and in: whatever that is, from outside it is an actor (law L31).
+/// What an actor is on and in, and how it is talked to: whatever that is, from outside it is an actor (laws L31 and T1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) struct Way {
+    pub(crate) on: On,
+    /// In a process that tokio hosts.
+    pub(crate) infected: bool,
+    /// Values are JSON, else msgpack.
+    pub(crate) json: bool,
+}
+
+/// What carries the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
     Mem,
     Inherited,
-    /// In a process of its own that tokio hosts.
-    Infected,
+    Uds,
+    Tcp,
 }
+
+impl Way {
+    pub(crate) const MEM: Self = Self { on: On::Mem, infected: false, json: false };
+    pub(crate) const INHERITED: Self = Self { on: On::Inherited, infected: false, json: false };
+
+    /// Its cell in the table of transports and codecs, and what the names of its tests begin with.
+    fn names(self) -> (String, &'static str) {
+        let on = format!("{:?}", self.on).to_lowercase();
+        match (self.infected, self.json, self.on) {
+            (true, false, On::Inherited) => ("infected".to_owned(), "l31_"),
+            (true, ..) => (format!("infected+{on}"), "l31_"),
+            (_, true, _) => (format!("{on}+json"), "t01_"),
+            (_, false, On::Mem | On::Inherited) => (on, ""),
+            _ => (on, "t01_"),
+        }
+    }
+}
+
+/// Every way: each transport with each codec, and each transport of a process that tokio hosts.
+fn ways() -> Vec<Way> {
+    let on = [On::Mem, On::Inherited, On::Uds, On::Tcp];
+    let plain = [false, true].into_iter().flat_map(|json| on.map(|on| Way { on, infected: false, json }));
+    plain.chain(on[1..].iter().map(|&on| Way { on, infected: true, json: false })).collect()
+}
+
+/// How many tests of each cell have passed.
+static PASSED: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
 
 /// A builder that takes a [`Way`].
 pub(crate) trait By {
@@ -74,22 +117,32 @@ pub(crate) trait By {
 
 impl By for ActorBuilder {
     fn by(self, way: Way) -> Self {
-        match way {
-            Way::Mem => self.carrier(Carrier::Mem),
-            Way::Inherited => self,
-            Way::Infected => self.host(Tokio::current_thread()),
-        }
+        let codecs = if way.json { vec![Codec::Json] } else { vec![Codec::MsgPack] };
+        let built = self.codecs(codecs).carrier(match way.on {
+            On::Mem => Carrier::Mem,
+            On::Inherited => Carrier::Inherited,
+            On::Uds => Carrier::Uds,
+            On::Tcp => Carrier::Tcp(Tcp::insecure_for_measurement()),
+        });
+        if way.infected { built.host(Tokio::current_thread()) } else { built }
     }
 }
 
-/// A test of all ways: `mem::name`, `inherited::name` and `infected::l31_name`.
-pub(crate) fn all_ways<F, Fut>(name: &str, root: F) -> [Trial; 3]
+/// A test of all ways: `mem::name`, `uds+json::t01_name`, `infected::l31_name` and so on.
+pub(crate) fn all_ways<F, Fut>(name: &str, root: F) -> Vec<Trial>
 where
     F: FnOnce(Way) -> Fut + Copy + Send + 'static,
     Fut: Future<Output = Result<()>> + Send + 'static,
 {
-    [("mem::", Way::Mem), ("inherited::", Way::Inherited), ("infected::l31_", Way::Infected)]
-        .map(|(way, value)| actors(format!("{way}{name}"), move || root(value)))
+    let trial = |way: Way| {
+        let (cell, law) = way.names();
+        actors(format!("{cell}::{law}{name}"), move || async move {
+            root(way).await?;
+            *PASSED.lock().unwrap().entry(cell).or_default() += 1;
+            Ok(())
+        })
+    };
+    ways().into_iter().map(trial).collect()
 }
 
 /// What must happen soon, whatever the machine is busy with.

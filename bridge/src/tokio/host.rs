@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use std::task::{Context, Waker};
 use pleach::host::{HOSTS, Host, HostEntry, Pulse, Reactor, Root};
 use pleach::task::{Parallel, enter_parallel};
 use pleach::transport::Transport;
+use pleach::transport::socket::{Accept, Listener};
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::task::{JoinError, LocalSet, spawn_local};
 
 use super::here::Infected;
-use super::socket::Socket;
+use super::socket::{Doors, Socket};
 use super::{Here, Thread};
 
 const NAME: &str = "pleach-bridge/tokio-current-thread";
@@ -179,6 +181,16 @@ impl Reactor for TokioReactor {
     fn serve(&self, socket: UnixStream) -> io::Result<Box<dyn Transport>> {
         socket.set_nonblocking(true)?;
         Ok(Box::new(Socket::new(socket)?))
+    }
+
+    fn serve_tcp(&self, socket: TcpStream) -> io::Result<Box<dyn Transport>> {
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        Ok(Box::new(Socket::new(socket)?))
+    }
+
+    fn listen(&self, socket: Listener) -> io::Result<Box<dyn Accept>> {
+        Ok(Box::new(Doors::new(socket)?))
     }
 
     /// With the tasks that have yielded, which tokio polls only when no other is ready: a root that is always ready would

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::{Child, Reins};
 use crate::actor::ambient::Me;
-use crate::actor::builder::{ActorBuilder, StartFailed};
+use crate::actor::builder::{ActorBuilder, Own, StartFailed};
 use crate::actor::endpoint::Entry;
 use crate::actor::serve::serve;
-use crate::actor::wire::{Lost, Setup, Wire};
+use crate::actor::wire::{Lost, Setup, Wire, connection_info};
 use crate::codec::Codec;
 use crate::error::{Error, Reason};
 use crate::proto::connection::Role;
-use crate::proto::handshake::HandshakeError;
+use crate::proto::handshake::{Agreed, HandshakeError, MINOR};
 use crate::task::CancelScope;
 use crate::transport::mem;
 use crate::{Result, error};
@@ -42,6 +42,8 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
     let me = Arc::new(Me {
         path: child.path.clone(),
         tree: parent.tree.clone(),
+        key: parent.key.clone(),
+        places: parent.places.clone(),
         incarnation: child.incarnation,
         grace: builder.grace,
         reactor: parent.reactor.clone(),
@@ -51,7 +53,15 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         programs: parent.programs.clone(),
     });
     let codec = agree(builder, child)?;
-    let (ours, theirs) = mem::pair();
+    let own = builder.own.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    let transport = if own.is_some() { "own" } else { "mem" };
+    let (ours, theirs) = own.unwrap_or_else(ends);
+    let agreed = Agreed {
+        minor: MINOR,
+        codec: codec.name().to_owned(),
+        max_message: builder.max_message as u64,
+        peer: std::process::id(),
+    };
     let setup = |role, here: &Arc<Me>, peer: &str| Setup {
         role,
         here: here.clone(),
@@ -60,9 +70,12 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         max_message: builder.max_message,
         waiting: builder.waiting,
         control: None,
+        info: connection_info(transport, &agreed),
+        watched: true,
+        door: None,
     };
-    let ours = Wire::start(setup(Role::Parent, &parent, &child.path), Box::new(ours))?;
-    let theirs = Wire::start(setup(Role::Child, &me, &parent.path), Box::new(theirs))?;
+    let ours = Wire::start(setup(Role::Parent, &parent, &child.path), ours)?;
+    let theirs = Wire::start(setup(Role::Child, &me, &parent.path), theirs)?;
     let scope = CancelScope::new().with_grace(builder.grace);
     child.rein(Box::new(TaskReins { scope: scope.clone() }));
     let _ = child.wire.set(ours.clone());
@@ -82,6 +95,11 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         Ok(())
     })?;
     Ok(())
+}
+
+fn ends() -> Own {
+    let (ours, theirs) = mem::pair();
+    (Box::new(ours), Box::new(theirs))
 }
 
 fn unasked(child: &Child) -> Error {

@@ -1,6 +1,5 @@
 //! An actor in a process of its own.
 
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,13 +7,13 @@ use std::time::Duration;
 use event_listener::{Event, listener};
 
 use super::{Child, Reins};
-use crate::actor::builder::{ActorBuilder, StartFailed};
+use crate::actor::builder::{ActorBuilder, Carrier, StartFailed};
 use crate::actor::endpoint::Entry;
 use crate::actor::failure::Verdict;
 use crate::actor::process::{
     self, ChildEvents, ChildHandle, Death, Launch, Outcome, Program, SpawnError, StartError, Times,
 };
-use crate::actor::wire::{Control, Lost, Setup, Wire};
+use crate::actor::wire::{Control, Data, Line, Lost, Setup, Wire};
 use crate::codec::Codec;
 use crate::error::{Reason, RemoteError};
 use crate::proto::connection::Role;
@@ -26,19 +25,21 @@ use crate::{Error, Result};
 /// Starts the process and waits for its answer.
 pub(in crate::actor) async fn start(
     builder: &ActorBuilder,
+    carrier: Carrier,
     child: &Arc<Child>,
     exposed: &[&'static Entry],
 ) -> Result<()> {
-    let born = birth(builder, child, exposed);
+    let born = birth(builder, carrier, child, exposed);
     if let Err(error) = born {
         child.gone(None, None);
         return Err(error);
     }
-    let (ours, events, handle) = born?;
+    let (data, events, handle) = born?;
     // Dropped or failed from here on, the process must not stay.
     let unfinished = Unfinished { child: Some(child) };
-    let agreed = cancellable(events.answer()).await??;
-    let wire = connect(builder, child, &agreed, ours, handle)?;
+    let answer = async { cancellable(events.answer()).await? };
+    let (agreed, line) = data.line(&builder.nursery.me, answer).await?;
+    let wire = connect(builder, child, &agreed, line, handle)?;
     events.connected(&wire);
     unfinished.done();
     Ok(())
@@ -62,20 +63,20 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-type Born = (UnixStream, Arc<Events>, ChildHandle);
+type Born = (Data, Arc<Events>, ChildHandle);
 
-fn birth(builder: &ActorBuilder, child: &Arc<Child>, exposed: &[&'static Entry]) -> Result<Born> {
-    let (ours, theirs) =
-        UnixStream::pair().map_err(|error| Error::from(error).context(format!("{}: its socket", child.path)))?;
+fn birth(builder: &ActorBuilder, carrier: Carrier, child: &Arc<Child>, exposed: &[&'static Entry]) -> Result<Born> {
+    let (ours, theirs) = Data::new(&builder.nursery.me, carrier, &child.path, child.incarnation)
+        .map_err(|error| StartFailed { path: child.path.clone(), text: format!("its socket: {error}") })?;
     let pid = Arc::new(AtomicU32::new(0));
     let state = Mutex::default();
     let events = Arc::new(Events { child: child.clone(), pid: pid.clone(), state, changed: Event::new() });
     let launch = Launch {
         program: Program::this(&child.path),
         tree: builder.nursery.me.tree.as_ref().to_owned(),
-        spec: spec(builder, child, exposed),
+        spec: SpawnSpec { data: theirs.address, ..spec(builder, child, exposed) },
         known: Known { codecs: names(&builder.codecs), max_message: builder.max_message as u64 },
-        data: theirs.into(),
+        data: theirs.passed,
         times: Times::default(),
     };
     let handle = process::start(launch, events.clone()).map_err(|error| not_started(child, error))?;
@@ -96,6 +97,7 @@ fn spec(builder: &ActorBuilder, child: &Child, exposed: &[&'static Entry]) -> Sp
     SpawnSpec {
         path: child.path.clone(),
         incarnation: child.incarnation,
+        key: Some(builder.nursery.me.key.clone()),
         host,
         host_config,
         exposed: exposed.iter().map(|entry| entry.name.to_owned()).collect(),
@@ -114,7 +116,7 @@ fn connect(
     builder: &ActorBuilder,
     child: &Arc<Child>,
     agreed: &Agreed,
-    socket: UnixStream,
+    line: Line,
     handle: ChildHandle,
 ) -> Result<Arc<Wire>> {
     let me = &builder.nursery.me;
@@ -131,9 +133,11 @@ fn connect(
         max_message: usize::try_from(agreed.max_message).unwrap_or(usize::MAX),
         waiting: builder.waiting,
         control: Some(Box::new(ControlOf(handle))),
+        info: line.info(agreed),
+        watched: true,
+        door: None,
     };
-    let transport = me.reactor.serve(socket)?;
-    let wire = Wire::start(setup, transport)?;
+    let wire = Wire::start(setup, line.into())?;
     let _ = child.wire.set(wire.clone());
     Ok(wire)
 }

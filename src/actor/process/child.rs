@@ -1,7 +1,7 @@
 //! The first moments of a child: whether it is one, of whom, and what it is to be.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -11,18 +11,23 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{socket_domain, socket_peercred, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 use thiserror::Error;
+use zeroize::Zeroize;
 
 use super::conn::{Conn, Received};
 use super::control::{Command, control};
 use super::entry::take_entry;
 use super::parent::ParentHandle;
 use super::spawner::ROLE;
+use crate::actor::wire::{DataError, LooseLine};
 use crate::proto::control::{ControlError, ControlMessage, Hello, SpawnSpec};
 use crate::proto::handshake::{Agreed, ChildSide, HandshakeError, Known};
 use crate::sys;
 
 /// How long the parent's first messages may take; they were written before this process ran.
 const DEADLINE: Duration = Duration::from_secs(3);
+
+/// Read at once.
+const CHUNK: usize = 16 * 1024;
 
 /// What this process is to be, told by its parent.
 #[derive(Debug)]
@@ -34,7 +39,7 @@ pub(crate) struct ChildRole {
     /// What it is to be.
     pub(crate) spec: SpawnSpec,
     /// Its end of the data connection.
-    pub(crate) data: OwnedFd,
+    pub(in crate::actor) data: LooseLine,
     /// The way to its parent.
     pub(crate) parent: ParentHandle,
 }
@@ -52,8 +57,8 @@ pub(crate) enum BootError {
     HungUp,
     #[error("the handshake with the parent failed: {0}")]
     Handshake(#[from] HandshakeError),
-    #[error("the parent sent no data connection")]
-    NoData,
+    #[error(transparent)]
+    Data(#[from] DataError),
     #[error("{0} failed: {1}")]
     System(&'static str, io::Error),
 }
@@ -90,10 +95,10 @@ fn boot(known: Known) -> Result<ChildRole, BootError> {
     let system = |what| move |error: io::Error| BootError::System(what, error);
     let socket = sys::take_stdin().map_err(system("taking the control connection from standard input"))?;
     let peer = socket_peercred(&socket).map_err(|error| system("asking for the parent's number")(error.into()))?;
-    let mut boot = Boot { conn: Conn::new(socket), chunk: vec![0; 16 * 1024], deadline: Instant::now() + DEADLINE };
+    let mut boot = Boot { conn: Conn::new(socket), chunk: vec![0; CHUNK], deadline: Instant::now() + DEADLINE };
     let hello = boot.hello()?;
     let spec = boot.spec()?;
-    let data = boot.conn.take_passed().ok_or(BootError::NoData)?;
+    let data = boot.data(&spec)?;
     let (answer, agreed) = ChildSide::new(std::process::id(), known).answer(&hello);
     let answer = ControlMessage::Hello(answer);
     let agreed = match agreed {
@@ -134,9 +139,21 @@ impl Boot {
 
     fn spec(&mut self) -> Result<SpawnSpec, BootError> {
         match self.message()? {
-            ControlMessage::SpawnSpec(spec) => Ok(*spec),
+            ControlMessage::SpawnSpec(spec) => {
+                // There was a key in it.
+                self.conn.wipe();
+                self.chunk.zeroize();
+                self.chunk.resize(CHUNK, 0);
+                Ok(*spec)
+            }
             _ => Err(BootError::Unexpected("SpawnSpec")),
         }
+    }
+
+    /// The data connection: passed with the first messages, or one to its parent that it makes now, before any code of the user
+    /// runs and before the parent hears that it lives.
+    fn data(&mut self, spec: &SpawnSpec) -> Result<LooseLine, BootError> {
+        Ok(LooseLine::find(spec, self.conn.take_passed())?)
     }
 
     fn message(&mut self) -> Result<ControlMessage, BootError> {

@@ -48,12 +48,12 @@ impl Conn {
         Self { socket, decoder: Decoder::default(), out: VecDeque::new(), passed: None }
     }
 
-    /// Sends the first `bytes` with the descriptor `fd`, as far as the socket takes them; the rest waits.
-    pub(super) fn send_with_fd(&mut self, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
+    /// Sends the first `bytes`, and with them the descriptor `fd`, as far as the socket takes them; the rest waits.
+    pub(super) fn send_with_fd(&mut self, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = [fd];
-        let fits = control.push(SendAncillaryMessage::ScmRights(&fds));
+        let fds: Vec<_> = fd.into_iter().collect();
+        let fits = fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(&fds));
         debug_assert!(fits, "the space is for one descriptor");
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let sent = rustix::net::sendmsg(&self.socket, &[io::IoSlice::new(bytes)], &mut control, flags)?;
@@ -117,6 +117,11 @@ impl Conn {
     /// The next message among the bytes that were received.
     pub(super) fn next(&mut self) -> Result<Option<ControlMessage>, ControlError> {
         self.decoder.next()
+    }
+
+    /// Wipes from memory what was read, see [`Decoder::wipe`].
+    pub(super) fn wipe(&mut self) {
+        self.decoder.wipe();
     }
 
     /// The descriptor that came, once.

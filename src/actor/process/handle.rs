@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::conn::encode;
 use super::control::{Command, Control, control};
@@ -16,8 +17,9 @@ use super::entry::require_entry;
 use super::spawner::{Job, Program, SpawnError, spawner};
 use super::watched::{Expected, Order};
 use crate::error::{Misuse, Reason};
-use crate::proto::control::{ControlMessage, EncodeError, SpawnSpec};
+use crate::proto::control::{ControlMessage, EncodeError, Hello, SpawnSpec};
 use crate::proto::handshake::{Agreed, Known, ParentSide};
+use crate::proto::key::{KEY, Key};
 
 /// How long the steps in the life of a child may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +64,7 @@ pub(crate) struct Launch {
     /// What this side brings into the handshake.
     pub(crate) known: Known,
     /// The child's end of the data connection.
-    pub(crate) data: OwnedFd,
+    pub(crate) data: Option<OwnedFd>,
     /// How long things may take.
     pub(crate) times: Times,
 }
@@ -139,8 +141,7 @@ pub(crate) fn start(launch: Launch, events: Arc<dyn ChildEvents>) -> Result<Chil
     require_entry(&spec.path)?;
     let path = spec.path.clone();
     let handshake = ParentSide::new(&tree, std::process::id(), &known);
-    let mut first = encode(&ControlMessage::Hello(handshake.hello().clone()))?;
-    ControlMessage::SpawnSpec(Box::new(spec)).encode(&mut first)?;
+    let first = first_messages(handshake.hello(), spec)?;
     let no_thread = |error: io::Error| SpawnError::new(&path, &program, "starting a runtime thread", error);
     let control = control().map_err(no_thread)?;
     let spawner = spawner().map_err(no_thread)?;
@@ -149,6 +150,24 @@ pub(crate) fn start(launch: Launch, events: Arc<dyn ChildEvents>) -> Result<Chil
     control.push(Command::Expect(id, Expected { path: path.clone(), program: name, events, handshake, times }));
     spawner.send(Job { id, path, program, first, data, control });
     Ok(ChildHandle(Arc::new(Inner { id, control })))
+}
+
+/// The bytes that wait for a child. There is a key in them, so they will be wiped; a buffer that grew would have left copies, so
+/// the room for them is measured with another key.
+fn first_messages(hello: &Hello, mut spec: SpawnSpec) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+    let key = spec.key.replace(Key::take(&mut [0; KEY]));
+    let mut messages = [ControlMessage::Hello(hello.clone()), ControlMessage::SpawnSpec(Box::new(spec))];
+    let measured = bytes_of(&messages, 0)?.len();
+    if let ControlMessage::SpawnSpec(spec) = &mut messages[1] {
+        spec.key = key;
+    }
+    bytes_of(&messages, measured)
+}
+
+fn bytes_of(messages: &[ControlMessage], capacity: usize) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    messages.iter().try_for_each(|message| message.encode(&mut bytes))?;
+    Ok(bytes)
 }
 
 impl ChildHandle {

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::conn::Conn;
 use super::control::{AbortOnPanic, Command, Control};
@@ -122,8 +123,9 @@ pub(super) struct Job {
     pub(super) path: String,
     pub(super) program: Program,
     /// The bytes that it finds in its control connection.
-    pub(super) first: Vec<u8>,
-    pub(super) data: OwnedFd,
+    pub(super) first: Zeroizing<Vec<u8>>,
+    /// Passed with them, unless it finds its data connection otherwise.
+    pub(super) data: Option<OwnedFd>,
     pub(super) control: &'static Control,
 }
 
@@ -215,10 +217,10 @@ fn fork(job: Job) -> Result<Newborn, SpawnError> {
 }
 
 /// A control connection in which the first bytes and the data descriptor already wait for the child.
-fn connect(first: &[u8], data: OwnedFd) -> io::Result<(Conn, OwnedFd)> {
+fn connect(first: &[u8], data: Option<OwnedFd>) -> io::Result<(Conn, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     let mut conn = Conn::new(ours);
-    conn.send_with_fd(first, data.as_fd())?;
+    conn.send_with_fd(first, data.as_ref().map(AsFd::as_fd))?;
     Ok((conn, theirs))
 }
 

@@ -92,7 +92,7 @@ fn start_with(program: Program, spec: SpawnSpec, times: Times) -> Child {
     take_entry();
     let (data, theirs) = pair();
     let (sender, events) = channel();
-    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: theirs, times };
+    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: Some(theirs), times };
     let handle = start(launch, Arc::new(Recorder(sender))).unwrap();
     Child { handle: Some(handle), events, data }
 }

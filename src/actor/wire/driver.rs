@@ -81,7 +81,7 @@ async fn verdict(wire: &Wire, otherwise: String) -> RemoteError {
     let known = poll_fn(|cx| {
         {
             let mut state = wire.state();
-            if state.lost.is_some() || state.closing {
+            if state.lost.is_some() || state.closing || !wire.watched {
                 return Poll::Ready(());
             }
             register(&mut state.driver, cx);

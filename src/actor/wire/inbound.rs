@@ -74,9 +74,15 @@ impl Inbound {
         let Some(entry) = exposed.iter().find(|entry| entry.name == name) else {
             // The same answer for what is forbidden and what does not exist, so that nothing can be probed.
             let function = name.rsplit("::").next().unwrap_or(name);
-            let text = format!(
-                "endpoint `{name}` is not exposed by {here}: add `.expose({function})` where {here} is started"
-            );
+            let text = match &self.wire.door {
+                None => format!(
+                    "endpoint `{name}` is not exposed by {here}: add `.expose({function})` where {here} is started"
+                ),
+                Some(door) => format!(
+                    "endpoint `{name}` is not exposed by the door `{door}` of {here}: add `.expose({function})` where \
+                     that is opened"
+                ),
+            };
             return Err(Misuse::new(text).into());
         };
         let checked = self.version != 0;

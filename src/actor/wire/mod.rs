@@ -5,9 +5,14 @@
 //! user's `Serialize` or a user's `Drop` runs.
 
 mod call;
+mod data;
+mod dial;
 mod driver;
 mod far;
+pub(super) mod gate;
 mod inbound;
+mod info;
+pub(super) mod join;
 mod look;
 mod near;
 #[cfg(test)]
@@ -20,7 +25,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 pub(super) use call::call;
+pub(crate) use data::DataError;
+pub(super) use data::{Data, Line, LooseLine};
 pub use inbound::Inbound;
+pub use info::ConnectionInfo;
+pub(super) use info::connection_info;
 pub(super) use near::RemoteOpener;
 
 use super::ambient::Me;
@@ -48,6 +57,11 @@ pub(super) struct Setup {
     pub(super) max_message: usize,
     pub(super) waiting: crate::Waiting,
     pub(super) control: Option<Box<dyn Control>>,
+    pub(super) info: ConnectionInfo,
+    /// Whether somebody will tell of the peer's death.
+    pub(super) watched: bool,
+    /// Where the peer came in, if it does not belong to the tree.
+    pub(super) door: Option<String>,
 }
 
 /// Why there will be no more bytes.
@@ -66,6 +80,9 @@ pub(crate) struct Wire {
     codec: Codec,
     waiting: crate::Waiting,
     control: Option<Box<dyn Control>>,
+    info: ConnectionInfo,
+    watched: bool,
+    door: Option<String>,
 }
 
 struct State {
@@ -136,6 +153,9 @@ impl Wire {
             codec: setup.codec,
             waiting: setup.waiting,
             control: setup.control,
+            info: setup.info,
+            watched: setup.watched,
+            door: setup.door,
         });
         services.spawn(driver::drive(wire.clone(), transport))?;
         Ok(wire)
@@ -143,6 +163,11 @@ impl Wire {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// What it is.
+    pub(super) fn info(&self) -> &ConnectionInfo {
+        &self.info
     }
 
     /// One step of the state machine: taken under the lock, its consequences drawn when it is released.

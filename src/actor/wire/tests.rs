@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
-use super::{Setup, Wire};
+use super::gate::Places;
+use super::{Setup, Wire, connection_info};
 use crate::Waiting;
 use crate::actor::ambient::Me;
 use crate::actor::turns::Turns;
 use crate::codec::Codec;
 use crate::host::Reactor;
 use crate::proto::connection::{Connection, Limits, Role};
+use crate::proto::handshake::Agreed;
+use crate::proto::key::{KEY, Key};
 use crate::task::nursery;
 use crate::task::time::VirtualClock;
 use crate::transport::Transport;
@@ -87,6 +90,10 @@ fn written_elsewhere() -> Vec<u8> {
     bytes
 }
 
+fn agreed() -> Agreed {
+    Agreed { minor: 0, codec: "msgpack".to_owned(), max_message: 1, peer: 1 }
+}
+
 /// How often the driver tries to read, with one read that gives something, before it sleeps.
 fn tries(waiting: Waiting, can_be_tried: bool) -> usize {
     let tries = Arc::new(AtomicUsize::new(0));
@@ -99,6 +106,8 @@ fn tries(waiting: Waiting, can_be_tried: bool) -> usize {
             let me = Me {
                 path: "root".into(),
                 tree: "t".into(),
+                key: Key::take(&mut [0; KEY]),
+                places: Arc::new(Places::new(&"t".into())),
                 started: Arc::default(),
                 programs: Arc::default(),
                 incarnation: 1,
@@ -115,6 +124,9 @@ fn tries(waiting: Waiting, can_be_tried: bool) -> usize {
                 max_message: 1 << 20,
                 waiting,
                 control: None,
+                info: connection_info("mem", &agreed()),
+                watched: true,
+                door: None,
             };
             Wire::start(setup, Box::new(transport))?.closed().await;
             Ok(())

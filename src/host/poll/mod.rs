@@ -8,7 +8,6 @@ mod socket;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Wake, Waker};
@@ -43,7 +42,7 @@ struct Shared {
 /// A socket somebody waits for.
 struct Watched {
     key: usize,
-    socket: Arc<UnixStream>,
+    socket: Arc<OwnedFd>,
     flags: PollFlags,
 }
 
@@ -58,6 +57,14 @@ impl Watched {
 struct Scratch {
     sockets: Vec<Watched>,
     news: Vec<PollFlags>,
+    /// The memory of the last list for `poll(2)`, which is empty between two waits.
+    fds: Vec<PollFd<'static>>,
+}
+
+/// An empty list, for other lifetimes, in the same memory: it is collected where it was.
+fn emptied<'a>(mut fds: Vec<PollFd<'_>>) -> Vec<PollFd<'a>> {
+    fds.clear();
+    fds.into_iter().map(|_| unreachable!("it is empty")).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -126,7 +133,8 @@ impl Shared {
     fn wait(&self, scratch: &mut Scratch) {
         self.interest(scratch);
         let timeout = self.timeout();
-        let mut fds: Vec<PollFd<'_>> = scratch.sockets.iter().map(|watched| watched.fd()).collect();
+        let mut fds = emptied(std::mem::take(&mut scratch.fds));
+        fds.extend(scratch.sockets.iter().map(|watched| watched.fd()));
         fds.push(PollFd::new(&self.eventfd, PollFlags::IN));
         // An interrupted wait is a wait without news.
         let _ = poll(&mut fds, timeout.as_ref());
@@ -134,7 +142,7 @@ impl Shared {
         self.state.store(NOTIFIED, Ordering::SeqCst);
         let woken = fds.pop().is_some_and(|fd| !fd.revents().is_empty());
         scratch.news.extend(fds.iter().map(PollFd::revents));
-        drop(fds);
+        scratch.fds = emptied(fds);
         if woken {
             let mut count = [0; 8];
             let _ = rustix::io::read(&self.eventfd, &mut count);

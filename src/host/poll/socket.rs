@@ -1,7 +1,8 @@
 //! Sockets that the loop serves.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::PollFlags;
+use rustix::net::{Shutdown, shutdown};
 
 use super::{Shared, lock};
 use crate::host::Reactor;
@@ -16,7 +18,7 @@ use crate::transport::Transport;
 
 /// A socket, and who waits for it.
 pub(super) struct Source {
-    pub(super) socket: Arc<UnixStream>,
+    pub(super) socket: Arc<OwnedFd>,
     pub(super) read: Option<Waker>,
     pub(super) write: Option<Waker>,
     /// The last `poll(2)` saw something to read.
@@ -48,17 +50,29 @@ pub(super) struct LoopReactor {
 impl Reactor for LoopReactor {
     fn serve(&self, socket: UnixStream) -> io::Result<Box<dyn Transport>> {
         socket.set_nonblocking(true)?;
+        Ok(Box::new(self.watch(socket.into())))
+    }
+
+    fn serve_tcp(&self, socket: TcpStream) -> io::Result<Box<dyn Transport>> {
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        Ok(Box::new(self.watch(socket.into())))
+    }
+}
+
+impl LoopReactor {
+    fn watch(&self, socket: OwnedFd) -> LoopSocket {
         let socket = Arc::new(socket);
         let source = Source { socket: socket.clone(), read: None, write: None, readable: false };
         let key = lock(&self.shared.sources).insert(source);
-        Ok(Box::new(LoopSocket { shared: self.shared.clone(), socket, key, drained: false }))
+        LoopSocket { shared: self.shared.clone(), socket, key, drained: false }
     }
 }
 
 /// A socket served by the loop.
 struct LoopSocket {
     shared: Arc<Shared>,
-    socket: Arc<UnixStream>,
+    socket: Arc<OwnedFd>,
     key: usize,
     /// The last read took all there was: the next one would only say so, until the loop says otherwise.
     drained: bool,
@@ -141,7 +155,7 @@ impl AsyncWrite for LoopSocket {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket.shutdown(std::net::Shutdown::Write))
+        Poll::Ready(shutdown(self.socket.as_fd(), Shutdown::Write).map_err(io::Error::from))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::proto::dialog::{Callee, Ending};
 use crate::proto::entry::{Entry, Side};
 use crate::proto::event::{DialogId, Event, EventKind, Outcome, ProtocolError};
 use crate::proto::fragment::{Header, Kind};
+use crate::proto::plain;
 use crate::proto::reader::{Front, front};
 
 /// A fragment of a message, and what counting it gave.
@@ -76,7 +77,7 @@ impl Connection {
             _ if more => Err(ProtocolError::Malformed(kind)),
             Kind::Stop => self.on_stop(id, payload),
             Kind::Credit => self.on_credit(id, payload),
-            Kind::Cancel => match rmp_serde::from_slice(payload) {
+            Kind::Cancel => match plain::get(payload) {
                 Ok(reason) => self.on_cancel(id, reason),
                 Err(_) => Err(ProtocolError::Malformed(kind)),
             },
@@ -296,5 +297,5 @@ fn read_error(bytes: &[u8], forgotten: bool) -> Result<Option<Box<RemoteError>>,
     if forgotten {
         return Ok(None);
     }
-    rmp_serde::from_slice(bytes).map(Some).map_err(|_| ProtocolError::Malformed(Kind::Error))
+    plain::get(bytes).map(Some).map_err(|_| ProtocolError::Malformed(Kind::Error))
 }

@@ -4,6 +4,7 @@ mod cancel;
 mod cpu;
 mod dialogs;
 mod flow;
+mod golden;
 mod hostile;
 mod loss;
 mod pair;

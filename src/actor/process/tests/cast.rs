@@ -1,13 +1,16 @@
 //! The parts that this test binary plays when it is started again as a child.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, exit};
 use std::thread::{park, spawn};
 
 use rustix::process::{getpid, kill_process};
+use zeroize::Zeroize;
 
 use super::*;
+use crate::proto::key::{KEY, Key};
 
 /// Standard input was no socket.
 pub(super) const A_ROOT: i32 = 40;
@@ -24,8 +27,7 @@ pub(super) fn play(part: &str) -> Child {
 }
 
 pub(super) fn play_with(part: &str, times: Times) -> Child {
-    let spec = SpawnSpec { path: "root/a".into(), incarnation: 1, host: part.into(), ..SpawnSpec::default() };
-    start_with(again("cast::child_main"), spec, times)
+    start_with(again("cast::child_main"), spec(part), times)
 }
 
 /// This binary, with one of the tests below as its only one.
@@ -86,6 +88,8 @@ fn act(role: ChildRole) {
                 park();
             }
         }
+        "counts keys" => counts_keys(&role),
+        "gives a key" => gives_a_key(&role),
         "parent" => parent(&role, &inbox),
         "helper" => helper(&role),
         other => panic!("no part is called {other}"),
@@ -111,7 +115,7 @@ fn echo(role: &ChildRole, inbox: &Receiver<Option<ControlMessage>>) {
 
 /// Sends back what arrives on the data connection, in capitals.
 fn data(role: ChildRole) {
-    let mut data = UnixStream::from(role.data);
+    let mut data = UnixStream::from(OwnedFd::from(role.data));
     let mut word = [0; 5];
     data.read_exact(&mut word).unwrap();
     data.write_all(&word.to_ascii_uppercase()).unwrap();
@@ -140,6 +144,69 @@ fn parent(role: &ChildRole, inbox: &Receiver<Option<ControlMessage>>) {
     child.ready();
     role.parent.send(&ControlMessage::Pong(u64::from(pid.as_raw_nonzero().get().cast_unsigned()))).unwrap();
     for _ in inbox {}
+}
+
+/// A byte of the key that the tests give. It is nowhere in memory but where the key is.
+pub(super) fn byte(at: usize) -> u8 {
+    (at as u8).wrapping_mul(73) ^ 0x5C
+}
+
+pub(super) fn a_key() -> Key {
+    Key::take(&mut std::array::from_fn(byte))
+}
+
+/// How often the key is in what this process can write to.
+fn copies_of_the_key() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let memory = std::fs::File::open("/proc/self/mem").unwrap();
+    let mut copies = 0;
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (from, to) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap());
+        // Reading what was read before would find its copies.
+        let mut page = zeroize::Zeroizing::new([0; 4096]);
+        let mut matched = 0;
+        for at in (from..to).step_by(4096) {
+            if memory.read_at(&mut page[..], at).is_err() {
+                break;
+            }
+            for read in page.iter() {
+                matched = if *read == byte(matched) { matched + 1 } else { usize::from(*read == byte(0)) };
+                if matched == KEY {
+                    (copies, matched) = (copies + 1, 0);
+                }
+            }
+            page.zeroize();
+        }
+    }
+    copies
+}
+
+/// Tells how often it has the key that it was given.
+fn counts_keys(role: &ChildRole) {
+    assert!(role.spec.key == Some(a_key()), "the key has arrived");
+    role.parent.send(&ControlMessage::Pong(copies_of_the_key() as u64)).unwrap();
+    role.parent.bye(None, BOUND);
+    exit(0);
+}
+
+/// Tells how often it has a key that it gave to a child.
+fn gives_a_key(role: &ChildRole) {
+    let child = play_with_key("deaf");
+    child.ready();
+    role.parent.send(&ControlMessage::Pong(copies_of_the_key() as u64)).unwrap();
+    role.parent.bye(None, BOUND);
+    exit(0);
+}
+
+/// As [`play`], with the key.
+pub(super) fn play_with_key(part: &str) -> Child {
+    let spec = SpawnSpec { key: Some(a_key()), ..spec(part) };
+    start_with(again("cast::child_main"), spec, times())
+}
+
+fn spec(part: &str) -> SpawnSpec {
+    SpawnSpec { path: "root/a".into(), incarnation: 1, host: part.into(), ..SpawnSpec::default() }
 }
 
 /// Starts this program as a helper, with everything inherited that can be.

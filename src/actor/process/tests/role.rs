@@ -5,7 +5,7 @@ use std::process::{Command, ExitStatus, Stdio, exit};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::cast::{A_ROOT, FAILED, FINE, GARBAGE, again, is_alone, play};
+use super::cast::{A_ROOT, FAILED, FINE, GARBAGE, again, byte, is_alone, play, play_with_key};
 use super::*;
 
 /// Starts this binary by hand and waits for it.
@@ -51,7 +51,7 @@ fn entry_main() {
     let (_data, theirs) = pair();
     let spec = SpawnSpec { path: "root/a".into(), ..SpawnSpec::default() };
     let program = shell("exit 0");
-    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: theirs, times: times() };
+    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: Some(theirs), times: times() };
     let (sender, events) = channel();
     let refused = start(launch, Arc::new(Recorder(sender))).unwrap_err();
     assert!(matches!(refused, StartError::Misuse(_)), "{refused:?}");
@@ -79,6 +79,31 @@ fn descriptors_main() {
     let failures = enough.expect("thirty more are enough") - lowest;
     assert!(failures > 3, "only {failures} limits were too low");
     exit(FINE);
+}
+
+#[test]
+fn x01_a_key_travels_on_the_inherited_socket_alone() {
+    let child = play_with_key("deaf");
+    let pid = child.born().as_raw_nonzero();
+    child.ready();
+    let raw: Vec<u8> = (0..32).map(byte).collect();
+    let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+    for file in ["cmdline", "environ"] {
+        let shown = std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
+        let has = |needle: &[u8]| shown.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle));
+        assert!(!shown.is_empty() && !has(&raw[..8]) && !has(hex.as_bytes()), "{file} shows the key");
+    }
+}
+
+#[test]
+fn x01_a_key_that_has_arrived_is_in_memory_once() {
+    // The one that the role has.
+    assert_eq!(play_with_key("counts keys").said(), ControlMessage::Pong(1));
+}
+
+#[test]
+fn x01_a_key_that_was_given_to_a_child_is_in_memory_nowhere() {
+    assert_eq!(play("gives a key").said(), ControlMessage::Pong(0));
 }
 
 #[test]
@@ -175,7 +200,7 @@ fn forward_main() {
     let (_data, theirs) = pair();
     let spec = SpawnSpec { path: "root/a".into(), ..SpawnSpec::default() };
     let program = shell(&script);
-    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: theirs, times: times() };
+    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: Some(theirs), times: times() };
     let (sender, deaths) = channel();
     let _handle = start(launch, Arc::new(Forward(sender))).unwrap();
     assert_eq!(deaths.recv_timeout(BOUND).unwrap().outcome, Outcome::Exited(0));
@@ -214,7 +239,7 @@ fn late_main() {
         let program = again("cast::child_main");
         // No time is left for anything when it gets to look.
         let times = Times { handshake, drain: Duration::ZERO, ..times() };
-        let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: theirs, times };
+        let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: Some(theirs), times };
         let (sender, deaths) = channel();
         let _handle = start(launch, Arc::new(Late(sender))).unwrap();
         let death = deaths.recv_timeout(BOUND).unwrap();
@@ -256,7 +281,7 @@ fn try_with_descriptors(limit: u64) -> bool {
     let (_data, theirs) = pair();
     let spec = SpawnSpec { path: "root/a".into(), ..SpawnSpec::default() };
     let program = shell("exit 0");
-    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: theirs, times: times() };
+    let launch = Launch { program, tree: "tree".into(), spec, known: known(), data: Some(theirs), times: times() };
     let (sender, events) = channel();
     let old = getrlimit(Resource::Nofile);
     let mut low = old;

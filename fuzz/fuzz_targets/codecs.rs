@@ -1,0 +1,4 @@
+//! A payload.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| pleach::fuzzing::codecs(input));

@@ -1,0 +1,39 @@
+//! What whoever runs a program may choose from outside, to compare: a transport and a codec, among those that are as safe.
+//!
+//! It chooses where the program has not chosen, and adds nothing: a codec that an actor does not list is not used, and what
+//! would open a port, or put an actor into another process than the program means, is refused.
+
+use super::builder::Carrier;
+use crate::Result;
+use crate::error::Misuse;
+
+/// The transport of actors whose program names none.
+const TRANSPORT: &str = "PLEACH_TRANSPORT";
+/// The codec to come first where it is listed.
+const CODEC: &str = "PLEACH_CODEC";
+
+/// The carrier that the environment asks for.
+pub(super) fn carrier() -> Result<Option<Carrier>> {
+    let Some(name) = asked(TRANSPORT) else { return Ok(None) };
+    let refused = match name.as_str() {
+        "inherited" => return Ok(Some(Carrier::Inherited)),
+        "uds" => return Ok(Some(Carrier::Uds)),
+        "tcp" => "a port is opened only by a program that says so: `.carrier(Carrier::Tcp(..))`",
+        "mem" => "an actor shares a process only where the program says so: `.carrier(Carrier::Mem)`",
+        _ => "there is no such transport",
+    };
+    Err(Misuse::new(format!("{TRANSPORT}={name}: {refused}; here it can be `inherited` or `uds`")).into())
+}
+
+/// Puts the codec that the environment asks for first, if it is among them.
+pub(super) fn sort_codecs<T>(codecs: &mut [T], name_of: impl Fn(&T) -> &str) {
+    if let Some(name) = asked(CODEC)
+        && let Some(at) = codecs.iter().position(|codec| name_of(codec) == name)
+    {
+        codecs[..=at].rotate_right(1);
+    }
+}
+
+fn asked(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
+}
