@@ -157,7 +157,7 @@ async fn a_name_is_in_front_of_the_failure() -> Result<()> {
         assert_eq!(n.snapshot().map(|scope| scope.not_started), Some(1));
         never().await
     });
-    assert_eq!(failure.await.map(|()| ()).unwrap_err().to_string(), "task `parser`: no number");
+    assert_eq!(Result::<()>::unwrap_err(failure.await).to_string(), "task `parser`: no number");
     Ok(())
 }
 
