@@ -120,7 +120,7 @@ async fn a_close_wakes_who_waits_on_either_side() -> Result<()> {
         empty.close_because("the disk is full");
         never().await
     });
-    let failure: Error = failure.await.map(|()| ()).unwrap_err();
+    let failure: Error = Result::<()>::unwrap_err(failure.await);
     let why = ClosedBecause { reason: "the disk is full".into() };
     assert_eq!(failure.downcast_ref(), Some(&why), "that of whoever has received");
     Ok(())

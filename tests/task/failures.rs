@@ -138,7 +138,7 @@ async fn c09_a_lone_failure_comes_out_bare() -> Result<()> {
         }))?;
         never().await
     });
-    let failure: Error = outcome.await.map(|()| ()).unwrap_err();
+    let failure: Error = Result::<()>::unwrap_err(outcome.await);
     assert_eq!(failure.downcast_ref(), Some(&Failed("alone")));
     assert!(failure.location().file().ends_with("failures.rs"), "where it was born: {}", failure.location());
     Ok(())
@@ -170,7 +170,7 @@ async fn c14_a_panic_is_a_failure_with_payload_and_place() -> Result<()> {
         })?;
         never().await
     });
-    let failure: Error = outcome.await.map(|()| ()).unwrap_err();
+    let failure: Error = Result::<()>::unwrap_err(outcome.await);
     assert!(failure.is_panic());
     let panicked = failure.downcast_ref::<Panicked>().expect("it is one");
     assert_eq!(panicked.take_payload().and_then(|payload| payload.downcast_ref::<u32>().copied()), Some(17));

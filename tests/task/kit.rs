@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pleach::Result;
-use pleach::task::{CancelScope, VirtualClock, cancellable, checkpoint, clock};
+use futures_lite::future::or;
+use pleach::task::{CancelScope, VirtualClock, cancellable, checkpoint, clock, sleep};
+use pleach::{Error, Result};
 
 /// A tree for a host to poll.
 pub(crate) type Tree = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -33,10 +34,16 @@ impl Scenario {
     /// The whole of it.
     pub(crate) fn tree(self) -> Tree {
         match self.time {
-            Time::Virtual => Box::pin(VirtualClock::new().hosted((self.start)())),
+            Time::Virtual => Box::pin(VirtualClock::new().hosted(or((self.start)(), stuck()))),
             Time::Real => (self.start)(),
         }
     }
+}
+
+/// On virtual time that is now, if nothing else can happen any more.
+async fn stuck() -> Result<()> {
+    sleep(Duration::from_secs(1_000_000)).await?;
+    Err(Error::msg("all wait, and nothing will wake them"))
 }
 
 /// Those of one file.

@@ -69,9 +69,9 @@ async fn c01_in_a_join() -> Result<()> {
         })
         .await;
         assert!(is_cancel_of(&first, &scope) && is_cancel_of(&second, &scope));
-        first
+        Ok("both")
     });
-    assert_eq!(told.await?, None, "absorbed");
+    assert_eq!(told.await?, Some("both"));
     Ok(())
 }
 
@@ -234,14 +234,15 @@ async fn c01_by_the_strand_itself() -> Result<()> {
         for _ in 0..3 {
             assert!(is_cancel_of(&never().await, &scope));
         }
-        checkpoint().await
+        assert!(checkpoint().await.is_err());
+        Ok("told")
     });
-    assert_eq!(outcome.await?, None);
+    assert_eq!(outcome.await?, Some("told"));
     Ok(())
 }
 
 async fn c01_by_a_drop() -> Result<()> {
-    let scope = CancelScope::new();
+    let (scope, log) = (CancelScope::new(), Log::default());
     let canceller = scope.clone();
     let outcome = scope.run(nursery(async |n| {
         let child = n.spawn(never())?;
@@ -252,9 +253,11 @@ async fn c01_by_a_drop() -> Result<()> {
         })?;
         let told = child.join().await;
         assert!(is_cancel_of(&told, &scope));
+        log.add("told");
         told
     }));
     assert_eq!(outcome.await?, None);
+    assert_eq!(log.take(), ["told"]);
     Ok(())
 }
 

@@ -58,27 +58,34 @@ async fn c06_the_pending_cancel_is_met_at_the_first_await_after() -> Result<()> 
     Ok(())
 }
 
+/// Whether the cancel is there before, or comes while they are at work.
 async fn c06_what_is_started_inside_is_shielded_too() -> Result<()> {
-    let (scope, log) = (CancelScope::new(), Log::default());
-    let outcome = scope.run(async {
-        scope.cancel("test");
-        shield(
-            ms(200),
-            nursery(async |n| {
+    for early in [true, false] {
+        let (scope, log) = (CancelScope::new(), Log::default());
+        let outcome = scope.run(async {
+            if early {
+                scope.cancel("test");
+            }
+            let inside = nursery(async |n| {
                 n.spawn(async {
                     sleep(ms(10)).await?;
                     move_on_after(ms(1000), sleep(ms(10))).await?;
                     log.add("the child");
                     Ok(())
                 })?;
+                sleep(ms(5)).await?;
+                scope.cancel("test");
                 Ok(())
-            }),
-        )
-        .await?;
-        checkpoint().await
-    });
-    assert_eq!(outcome.await?, None);
-    assert_eq!(log.take(), ["the child"]);
+            });
+            shield(ms(200), inside).await?;
+            log.add("after it");
+            checkpoint().await?;
+            log.add("not reached");
+            Ok(())
+        });
+        assert_eq!(outcome.await?, None);
+        assert_eq!(log.take(), ["the child", "after it"]);
+    }
     Ok(())
 }
 
