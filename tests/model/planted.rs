@@ -134,7 +134,8 @@ impl Future for Running {
         self.task.nudge.task.register(cx.waker());
         let word = self.task.nudge.word.load(SeqCst);
         if word == Nudge::DROP {
-            return Poll::Ready(self.ends(None));
+            self.ends(None);
+            return Poll::Ready(());
         }
         let work = self.work.as_mut().expect("it is not polled after its end");
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));

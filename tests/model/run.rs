@@ -1,6 +1,7 @@
 //! A link that is opened for a schedule, with all that is needed to see what becomes of it.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -229,14 +230,15 @@ fn leaf(error: &Error) -> Leaf {
     }
 }
 
+type FarWork = Pin<Box<dyn Future<Output = Result<u32>>>>;
+type NearWork = Pin<Box<dyn Future<Output = Result<u32>> + Send>>;
+
 /// The two sides of a link, for the carrier that opens it.
 impl Stage {
     pub(crate) fn sides(
         self,
-    ) -> (
-        impl FnOnce(side::FarEnd) -> std::pin::Pin<Box<dyn Future<Output = Result<u32>>>> + Send + 'static,
-        impl FnOnce(side::NearEnd, ()) -> std::pin::Pin<Box<dyn Future<Output = Result<u32>> + Send>> + Send,
-    ) {
+    ) -> (impl FnOnce(side::FarEnd) -> FarWork + Send + 'static, impl FnOnce(side::NearEnd, ()) -> NearWork + Send)
+    {
         let Self { terms, far, near, alive, .. } = self;
         (
             move |end| Box::pin(side::far(end, far, alive)),
