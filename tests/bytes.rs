@@ -270,8 +270,9 @@ async fn c05_bytes_a_cancel_of_which_only_the_text_is_left_is_absorbed<P: Place>
 
     // That the body has returned is no failure of the far task, nor is what happened to another link.
     let far = async move |mut io: FarBytes| {
-        while t::Read::read_u8(&mut io).await.is_ok() {}
-        Err(text_of(t::Write::write_all(&mut io, b"1").await.unwrap_err()))
+        loop {
+            t::Write::write_all(&mut io, b"1").await.map_err(text_of)?;
+        }
     };
     open_byte_link(on, far, async |_io| Ok(())).await?;
     let error =

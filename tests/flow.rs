@@ -111,6 +111,12 @@ async fn keeps(mut far: Far<(), (), String>, key: String) -> Result<()> {
     Ok(())
 }
 
+/// Takes nothing.
+#[pleach::endpoint]
+async fn leaves(mut far: Far<(), String, ()>) -> Result<()> {
+    far.started(()).await
+}
+
 /// Answers each number with its double, through halves of its end.
 #[pleach::endpoint]
 async fn doubles(mut far: Far<(), u64, u64>) -> Result<()> {
@@ -176,7 +182,7 @@ where
 {
     actor_nursery(async move |n: ActorNursery| {
         let actor = n.actor(unique("flow")).by(way).expose(counted).expose(opens_gate).expose(floods);
-        let worker = actor.expose(reads_late).expose(adds).expose(keeps).expose(doubles).start().await?;
+        let worker = actor.expose(reads_late).expose(adds).expose(keeps).expose(doubles).expose(leaves).start().await?;
         body(worker.clone(), unique("key")).await?;
         worker.cancel_actor().await
     })
@@ -319,13 +325,13 @@ async fn l26_a_far_send_that_is_cancelled_gives_its_value_back(way: Way) -> Resu
 }
 
 async fn l26_a_refused_send_gives_its_value_back(way: Way) -> Result<()> {
-    with_worker(way, async |worker, key| {
-        soon(worker.open_context(floods, (0, key), async |mut near, ()| {
+    with_worker(way, async |worker, _| {
+        soon(worker.open_context(leaves, (), async |mut near, ()| {
             while near.gone().is_none() {
                 checkpoint().await?;
             }
-            let (value, error) = near.send(()).await.unwrap_err().into_parts();
-            assert!(value == () && error.downcast_ref::<FarReturned>().is_some(), "{error:?}");
+            let (value, error) = near.send("kept".to_owned()).await.unwrap_err().into_parts();
+            assert!(value == "kept" && error.downcast_ref::<FarReturned>().is_some(), "{error:?}");
             Ok(())
         }))
         .await

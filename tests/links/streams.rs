@@ -57,7 +57,7 @@ pub(crate) async fn l26_what_a_sink_has_taken_is_not_lost<P: Place>() -> Result<
     let far = async |mut far: Numbers| {
         far.started(()).await?;
         far.feed(1).await?;
-        Ok(far.try_collect::<Vec<_>>().await?)
+        far.try_collect::<Vec<_>>().await
     };
     let both = open_link(P::on()?, far, async |mut near, ()| {
         near.feed(2).await?;
@@ -183,7 +183,7 @@ pub(crate) async fn l23_a_sink_waits_when_full<P: Place>() -> Result<()> {
     let far = async move |mut far: Numbers| {
         far.started(()).await?;
         may.wait().await;
-        Ok(far.try_collect::<Vec<_>>().await?)
+        far.try_collect::<Vec<_>>().await
     };
     let opened = link(P::on()?).capacity(2).open(far, async |mut near, ()| {
         near.feed(1).await?;

@@ -30,7 +30,7 @@ impl Told {
         let text = format!("{error} (said by end {})", NUMBER.fetch_add(1, Ordering::Relaxed));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Word { text: text.clone(), mark: error.mark().cloned() });
-        io::Error::new(kind, Says { text, error: error.into_boxed() })
+        io::Error::new(kind, Says { text, error })
     }
 
     /// Whether an error of that side is in truth what it was told, with the text of it as all that is left; and then the
@@ -52,7 +52,7 @@ impl Told {
 #[derive(Debug)]
 struct Says {
     text: String,
-    error: Box<dyn StdError + Send + Sync>,
+    error: Error,
 }
 
 impl fmt::Display for Says {
