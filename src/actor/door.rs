@@ -7,12 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::ambient::{self, Me};
 use super::endpoint::{self, Entry};
-use super::wire::gate::{Gate, Peer};
+use super::wire::gate::{Gate, Peer, SharedKey};
 use super::wire::join::{self, Joined};
 use crate::codec::Codec;
 use crate::error::{Misuse, Reason};
-use crate::proto::auth::Purpose;
-use crate::proto::key::Key;
 use crate::task::{CancelScope, Nursery, nursery};
 use crate::transport::Address;
 use crate::transport::folder::Removed;
@@ -169,7 +167,7 @@ struct Shared {
     name: String,
     address: Address,
     key_path: PathBuf,
-    key: Arc<Mutex<Key>>,
+    key: SharedKey,
     state: Mutex<Generation>,
 }
 
@@ -192,11 +190,6 @@ struct OpenDoor {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, Generation> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// The key of those who join now.
-    fn derived(&self, number: u64) -> Key {
-        self.me.key.derive("join", &[self.me.path.as_bytes(), self.name.as_bytes(), &number.to_le_bytes()])
     }
 
     /// One more has joined.
@@ -222,13 +215,13 @@ impl Shared {
             state.number += 1;
             state.number
         };
-        *self.key.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = self.derived(number);
+        *self.key.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = join::key(&self.me, &self.name, number);
         self.end(&Reason::Explicit { by: self.me.path.clone(), message: "the join key was revoked".to_owned() });
         self.write_key(number)
     }
 
     fn write_key(&self, number: u64) -> Result<()> {
-        let text = join::key_text(&self.derived(number));
+        let text = join::key_text(&join::key(&self.me, &self.name, number));
         let (_, file) = self.me.places.folder()?.write(&format!("{}.key", self.name), text.as_bytes())?;
         let old = self.state().file.replace(file);
         // It is the same path, and what is there now is the new one.
@@ -242,7 +235,7 @@ impl Shared {
 impl OpenDoor {
     fn new(me: &Arc<Me>, name: &str, exposed: Arc<[&'static Entry]>, codecs: Vec<Codec>) -> Result<Self> {
         let key = Arc::new(Mutex::new(me.key.clone()));
-        let gate = Gate::uds(me, Some(name), key.clone(), Purpose::Join)
+        let gate = Gate::door(me, name, key.clone())
             .map_err(|error| Error::from(error).context(format!("{}: the door `{name}`", me.path)))?;
         let Address::Uds(path) = gate.address() else { return Err(Misuse::new("a door is no file").into()) };
         let shared = Shared {

@@ -15,7 +15,7 @@ mod inbox;
 pub(crate) mod key;
 pub(crate) mod lobby;
 mod outbox;
-mod plain;
+pub(crate) mod plain;
 mod reader;
 mod recycle;
 pub(crate) mod start;

@@ -60,8 +60,8 @@ impl Data {
     pub(in crate::actor) fn new(me: &Me, carrier: Carrier, path: &str, start: u64) -> io::Result<(Self, OtherEnd)> {
         let key = || Arc::new(Mutex::new(me.key.derive_data(path, start)));
         let gate = match carrier {
-            Carrier::Uds => Gate::uds(me, None, key(), Purpose::Data)?,
-            Carrier::Tcp(tcp) => Gate::tcp(me, tcp, key(), Purpose::Data)?,
+            Carrier::Uds => Gate::uds(me, key())?,
+            Carrier::Tcp(tcp) => Gate::tcp(me, tcp, key())?,
             Carrier::Inherited | Carrier::Mem => {
                 let (ours, theirs) = UnixStream::pair()?;
                 let other = OtherEnd { passed: Some(theirs.into()), address: String::new() };

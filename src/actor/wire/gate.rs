@@ -133,17 +133,26 @@ enum Refusal {
 }
 
 impl Gate {
-    /// One in the tree's folder, under this name or under one that is free.
-    pub(in crate::actor) fn uds(me: &Me, name: Option<&str>, key: SharedKey, purpose: Purpose) -> io::Result<Self> {
+    /// One in the tree's folder.
+    pub(in crate::actor) fn uds(me: &Me, key: SharedKey) -> io::Result<Self> {
+        Self::in_folder(me, &me.places.name(), key, Purpose::Data)
+    }
+
+    /// One for programs from outside the tree, under a name that they can be told.
+    pub(in crate::actor) fn door(me: &Me, name: &str, key: SharedKey) -> io::Result<Self> {
+        Self::in_folder(me, name, key, Purpose::Join)
+    }
+
+    fn in_folder(me: &Me, name: &str, key: SharedKey, purpose: Purpose) -> io::Result<Self> {
         let folder = me.places.folder()?;
-        let (listener, address, file) = folder.listen(name.unwrap_or(&me.places.name()))?;
+        let (listener, address, file) = folder.listen(name)?;
         Self::new(me, listener, address, key, purpose, Some((file, folder)))
     }
 
     /// One of the loopback interface.
-    pub(in crate::actor) fn tcp(me: &Me, tcp: Tcp, key: SharedKey, purpose: Purpose) -> io::Result<Self> {
+    pub(in crate::actor) fn tcp(me: &Me, tcp: Tcp, key: SharedKey) -> io::Result<Self> {
         let (listener, address) = tcp.listen()?;
-        Self::new(me, listener, address, key, purpose, None)
+        Self::new(me, listener, address, key, Purpose::Data, None)
     }
 
     fn new(

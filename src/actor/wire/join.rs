@@ -26,6 +26,11 @@ use crate::{Error, Result, Waiting};
 /// How much longer than its grace the end of a dialog may take.
 const AIR: Duration = Duration::from_secs(1);
 
+/// The key of those who join at a door now: the generation is raised when one is revoked.
+pub(in crate::actor) fn key(me: &Me, door: &str, generation: u64) -> Key {
+    me.key.derive("join", &[me.path.as_bytes(), door.as_bytes(), &generation.to_le_bytes()])
+}
+
 /// A join key as its file has it.
 pub(in crate::actor) fn key_text(key: &Key) -> zeroize::Zeroizing<String> {
     let mut text = zeroize::Zeroizing::new(String::with_capacity(80));

@@ -16,6 +16,9 @@ pub(super) mod join;
 mod look;
 mod near;
 #[cfg(test)]
+#[path = "golden_tests.rs"]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, VecDeque};

@@ -2,9 +2,9 @@
 
 mod cancel;
 mod cpu;
+mod depth;
 mod dialogs;
 mod flow;
-mod golden;
 mod hostile;
 mod loss;
 mod pair;
