@@ -24,8 +24,8 @@ mod write;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub use error::{DecodeError, EncodeError};
 pub use own::{Encoding, Slot, Value};
@@ -112,9 +112,9 @@ impl Codec {
     pub fn decode_into(self, bytes: &[u8], slot: Slot<'_>) -> crate::Result<()> {
         match self {
             Self::MsgPack => {
-                let mut rest = bytes;
-                slot.fill(&mut rmp_serde::Deserializer::new(&mut rest))?;
-                nothing_follows(rest).map_err(crate::Error::msg)
+                let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+                slot.fill(&mut deserializer)?;
+                nothing_follows(deserializer).map_err(crate::Error::msg)
             }
             Self::Json => {
                 let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -137,17 +137,21 @@ fn to_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), St
 }
 
 fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let mut rest = bytes;
-    let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     let value = read::read(&mut deserializer, rules::MsgPack).map_err(|error| error.to_string())?;
-    nothing_follows(rest)?;
+    nothing_follows(deserializer)?;
     Ok(value)
 }
 
-fn nothing_follows(rest: &[u8]) -> Result<(), String> {
-    match rest.len() {
-        0 => Ok(()),
-        more => Err(format!("{more} bytes follow the value")),
+/// rmp-serde's deserializer of bytes that it borrows.
+type FromSlice<'a> = rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'a, [u8]>>;
+
+/// A deserializer that borrows does not say how far it is. But the only error before the first byte of a value is that there is
+/// none.
+fn nothing_follows(mut rest: FromSlice<'_>) -> Result<(), String> {
+    match bool::deserialize(&mut rest) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(()),
+        _ => Err("more bytes follow the value".to_owned()),
     }
 }
 
