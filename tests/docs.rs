@@ -50,7 +50,7 @@ fn prefix(law: &str) -> String {
 #[test]
 fn each_law_has_a_test_that_is_named_after_it() {
     let mut files = Vec::new();
-    for folder in ["src", "bridge", "macros", "tests"] {
+    for folder in ["src", "bridge", "codecs", "macros", "tests"] {
         rust_files(&root().join(folder), &mut files);
     }
     files.retain(|file| !file.ends_with("tests/docs.rs"));
@@ -76,7 +76,15 @@ fn each_law_has_a_test_that_is_named_after_it() {
 
 #[test]
 fn the_documents_that_name_each_other_exist() {
-    for file in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "docs/laws.md"] {
+    for file in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "docs/laws.md",
+        "docs/codecs.md",
+    ] {
         assert!(root().join(file).is_file(), "{file} is named by another document and is not there");
     }
 }
