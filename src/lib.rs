@@ -99,3 +99,8 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And those about codecs.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/codecs.md")]
+struct Codecs;

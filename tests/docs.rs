@@ -52,7 +52,7 @@ fn prefix(law: &str) -> String {
 /// The sources that tests are in, but for this one.
 fn sources() -> Vec<String> {
     let mut files = Vec::new();
-    for folder in ["src", "bridge", "macros", "tests"] {
+    for folder in ["src", "bridge", "codecs", "macros", "tests"] {
         rust_files(&root().join(folder), &mut files);
     }
     files.retain(|file| !file.ends_with("tests/docs.rs"));
@@ -135,6 +135,7 @@ fn the_documents_that_name_each_other_exist() {
         "docs/trio.md",
         "docs/migrating.md",
         "docs/protocol.md",
+        "docs/codecs.md",
     ] {
         assert!(root().join(file).is_file(), "{file} is named by another document and is not there");
     }

@@ -1,5 +1,5 @@
-//! Size against time, as SVG. A column of marks per codec, one for each transport; the names stand above, with a line to their
-//! column, so that they never lie over each other.
+//! Size against time, as SVG. A column of marks per codec in its colour, a mark for each transport in its shape. The names stand
+//! above, with a line to their column, so that they never lie over each other; columns of nearly one size stand side by side.
 
 use std::fmt::Write;
 
@@ -15,8 +15,11 @@ const BOTTOM: f64 = 400.0;
 /// Of a letter of a name.
 const LETTER: f64 = 7.5;
 
-/// Colours that differ also for those who see fewer, and marks that differ in shape.
-const COLOURS: [&str; 4] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7"];
+/// The least distance of two columns.
+const APART: f64 = 12.0;
+
+/// Colours that differ also for those who see fewer.
+const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#444444"];
 
 /// A codec's column.
 struct Column<'a> {
@@ -71,8 +74,12 @@ pub(crate) fn draw(report: &Report) -> String {
     text(&mut svg, LEFT, 24.0, "start", &report.title());
     legend(&mut svg);
     axes(&mut svg, &scale);
-    for (column, at) in columns.iter().zip(places(&columns, &scale)) {
-        draw_column(&mut svg, &scale, column, at);
+    let name = |column: &Column<'_>| column.name.len() as f64 * LETTER + 12.0;
+    let names = places(&columns, &scale, WIDTH - 5.0, name);
+    let places = places(&columns, &scale, RIGHT + APART, |_| APART);
+    for (number, column) in columns.iter().enumerate() {
+        let colour = COLOURS[number % COLOURS.len()];
+        draw_column(&mut svg, &scale, column, colour, [names[number], places[number]]);
     }
     svg + "</svg>\n"
 }
@@ -87,8 +94,7 @@ fn line(svg: &mut String, [x1, y1]: [f64; 2], [x2, y2]: [f64; 2], style: &str) {
 }
 
 /// A circle, a square, a triangle or a diamond.
-fn mark(svg: &mut String, transport: usize, x: f64, y: f64) {
-    let colour = COLOURS[transport % COLOURS.len()];
+fn mark(svg: &mut String, transport: usize, colour: &str, [x, y]: [f64; 2]) {
     let points: &[(f64, f64)] = match transport % 4 {
         0 => {
             let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\"/>");
@@ -105,7 +111,7 @@ fn mark(svg: &mut String, transport: usize, x: f64, y: f64) {
 fn legend(svg: &mut String) {
     let mut x = LEFT;
     for (transport, (name, _)) in TRANSPORTS.iter().enumerate() {
-        mark(svg, transport, x + 6.0, 44.0);
+        mark(svg, transport, "#333", [x + 6.0, 44.0]);
         text(svg, x + 18.0, 48.5, "start", name);
         x += 40.0 + name.len() as f64 * LETTER;
     }
@@ -145,16 +151,14 @@ fn axes(svg: &mut String, scale: &Scale) {
     );
 }
 
-/// Where the names stand: above their columns, but apart from each other and within the picture.
-fn places(columns: &[Column<'_>], scale: &Scale) -> Vec<f64> {
-    let width = |column: &Column<'_>| column.name.len() as f64 * LETTER + 12.0;
+/// Where things of these widths stand: at the sizes of the codecs, but apart from each other and within the picture.
+fn places(columns: &[Column<'_>], scale: &Scale, mut end: f64, width: impl Fn(&Column<'_>) -> f64) -> Vec<f64> {
     let mut places: Vec<f64> = columns.iter().map(|column| scale.x(column.bytes)).collect();
     let mut start = LEFT;
     for (place, column) in places.iter_mut().zip(columns) {
         *place = place.max(start + width(column) / 2.0);
         start = *place + width(column) / 2.0;
     }
-    let mut end = WIDTH - 5.0;
     for (place, column) in places.iter_mut().zip(columns).rev() {
         *place = place.min(end - width(column) / 2.0);
         end = *place - width(column) / 2.0;
@@ -162,13 +166,13 @@ fn places(columns: &[Column<'_>], scale: &Scale) -> Vec<f64> {
     places
 }
 
-fn draw_column(svg: &mut String, scale: &Scale, column: &Column<'_>, at: f64) {
-    let (x, thin) = (scale.x(column.bytes), "stroke=\"#999\"");
-    text(svg, at, 84.0, "middle", column.name);
-    line(svg, [at, 89.0], [x, TOP - 8.0], thin);
+fn draw_column(svg: &mut String, scale: &Scale, column: &Column<'_>, colour: &str, [name, x]: [f64; 2]) {
+    let thin = format!("stroke=\"{colour}\" stroke-width=\"0.8\"");
+    text(svg, name, 84.0, "middle", column.name);
+    line(svg, [name, 89.0], [x, TOP - 8.0], &thin);
     let lowest = column.times.iter().map(|time| scale.y(*time)).fold(TOP, f64::max);
-    line(svg, [x, TOP - 8.0], [x, lowest], thin);
+    line(svg, [x, TOP - 8.0], [x, lowest], &thin);
     for (transport, time) in column.times.iter().enumerate() {
-        mark(svg, transport, x, scale.y(*time));
+        mark(svg, transport, colour, [x, scale.y(*time)]);
     }
 }

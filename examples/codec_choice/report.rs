@@ -50,7 +50,7 @@ impl Report {
                 Ok(cost) => {
                     let _ = write!(text, "{:>12.0}{:>12.0}{:>10.0}", cost.encode_ns, cost.decode_ns, cost.bytes);
                     for trips in &cost.trips {
-                        let _ = write!(text, "{trips:>20.0}{:>8.1}", throughput(cost, *trips));
+                        let _ = write!(text, "{trips:>20.0}{:>8.2}", throughput(cost, *trips));
                     }
                 }
             }

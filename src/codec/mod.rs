@@ -23,10 +23,9 @@ mod write;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io::ErrorKind;
 
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub use error::{DecodeError, EncodeError};
 pub use own::{Encoding, Slot, Value};
@@ -115,7 +114,7 @@ impl Codec {
             Self::MsgPack => {
                 let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
                 slot.fill(&mut deserializer)?;
-                nothing_follows(&mut deserializer).map_err(crate::Error::msg)
+                nothing_follows(deserializer).map_err(crate::Error::msg)
             }
             Self::Json => {
                 let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -138,17 +137,20 @@ fn to_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), St
 }
 
 fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    // In place: the reader of streams allocates a buffer for every value.
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     let value = read::read(&mut deserializer, rules::MsgPack).map_err(|error| error.to_string())?;
-    nothing_follows(&mut deserializer)?;
+    nothing_follows(deserializer)?;
     Ok(value)
 }
 
-/// It does not say what is left; where nothing is, there is no next value, which is an error of its own.
-fn nothing_follows<'de>(deserializer: impl Deserializer<'de, Error = rmp_serde::decode::Error>) -> Result<(), String> {
-    match IgnoredAny::deserialize(deserializer) {
-        Err(rmp_serde::decode::Error::InvalidMarkerRead(end)) if end.kind() == ErrorKind::UnexpectedEof => Ok(()),
+/// rmp-serde's deserializer of bytes that it borrows.
+type FromSlice<'a> = rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'a, [u8]>>;
+
+/// A deserializer that borrows does not say how far it is. But the only error before the first byte of a value is that there is
+/// none.
+fn nothing_follows(mut rest: FromSlice<'_>) -> Result<(), String> {
+    match bool::deserialize(&mut rest) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(()),
         _ => Err("more bytes follow the value".to_owned()),
     }
 }

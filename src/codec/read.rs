@@ -166,6 +166,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Decode<V> {
 
 /// Text with a mark: bytes where anything can be, else text that is not marked any more.
 #[cold]
+#[inline(never)]
 fn visit_marked<'de, V: Visitor<'de>, E: serde::de::Error>(visitor: V, any: bool, text: &str) -> Result<V::Value, E> {
     let bytes = text.strip_prefix(BYTES).filter(|_| any).and_then(|text| STANDARD.decode(text).ok());
     match bytes {

@@ -122,9 +122,11 @@ pub(super) const TEXT: &str = "text:";
 /// Whether text looks like bytes, behind any number of marks that it is none.
 #[inline]
 pub(super) fn looks_like_bytes(text: &str) -> bool {
-    match text.as_bytes().first() {
-        Some(b'b') => text.starts_with(BYTES),
-        Some(b't') => text.starts_with(TEXT) && text.trim_start_matches(TEXT).starts_with(BYTES),
-        _ => false,
-    }
+    // Most text does not begin with either letter.
+    matches!(text.as_bytes().first(), Some(b'b' | b't')) && begins_with_a_mark(text)
+}
+
+#[inline(never)]
+fn begins_with_a_mark(text: &str) -> bool {
+    text.starts_with(BYTES) || text.starts_with(TEXT) && text.trim_start_matches(TEXT).starts_with(BYTES)
 }

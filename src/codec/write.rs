@@ -124,9 +124,15 @@ impl<S, R: Rules> Check<S, R> {
     }
 }
 
-#[inline]
-fn finite<E: serde::ser::Error>(is_finite: bool, value: &dyn std::fmt::Display) -> Result<(), E> {
-    if is_finite { Ok(()) } else { Err(E::custom(format_args!("JSON has no number {value}"))) }
+#[cold]
+fn not_finite<E: serde::ser::Error>(value: f64) -> E {
+    E::custom(format_args!("JSON has no number {value}"))
+}
+
+#[cold]
+#[inline(never)]
+fn write_marked<S: Serializer>(serializer: S, text: &str) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{TEXT}{text}"))
 }
 
 /// Passes the simple values through.
@@ -196,20 +202,24 @@ impl<S: Serializer, R: Rules> Serializer for Check<S, R> {
     #[inline]
     fn serialize_str(self, v: &str) -> Result<S::Ok, S::Error> {
         if R::JSON && looks_like_bytes(v) {
-            return self.inner.collect_str(&format_args!("{TEXT}{v}"));
+            return write_marked(self.inner, v);
         }
         self.inner.serialize_str(v)
     }
 
     #[inline]
     fn serialize_f32(self, v: f32) -> Result<S::Ok, S::Error> {
-        finite(!R::JSON || v.is_finite(), &v)?;
+        if R::JSON && !v.is_finite() {
+            return Err(not_finite(v.into()));
+        }
         self.inner.serialize_f32(v)
     }
 
     #[inline]
     fn serialize_f64(self, v: f64) -> Result<S::Ok, S::Error> {
-        finite(!R::JSON || v.is_finite(), &v)?;
+        if R::JSON && !v.is_finite() {
+            return Err(not_finite(v));
+        }
         self.inner.serialize_f64(v)
     }
 

@@ -36,7 +36,7 @@ fn t02_the_codecs_are_compared_on_the_users_own_sample() {
         }
         // Times and sizes, and trips and throughput over two transports at least.
         let figures = line(codec).split_whitespace().skip(1).map(|figure| figure.parse::<f64>().unwrap());
-        assert!(figures.clone().count() >= 7 && figures.clone().all(|figure| figure > 0.0), "{text}");
+        assert!(figures.clone().count() >= 7 && figures.clone().all(|figure| figure >= 0.0), "{text}");
         assert!(drawn.contains(&format!(">{codec}</text>")), "{drawn}");
     }
     assert!(text.contains("1 message, 88 bytes of JSON") && text.contains("\nTake "), "{text}");
