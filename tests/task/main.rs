@@ -19,6 +19,7 @@ mod level;
 mod nurseries;
 mod reasons;
 mod shields;
+mod starts;
 mod threads;
 mod turns;
 mod values;
@@ -43,6 +44,7 @@ const FILES: &[&[Scenario]] = &[
     ends::SCENARIOS,
     failures::SCENARIOS,
     nurseries::SCENARIOS,
+    starts::SCENARIOS,
     channels::SCENARIOS,
     turns::SCENARIOS,
     threads::SCENARIOS,
