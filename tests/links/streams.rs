@@ -113,16 +113,17 @@ pub(crate) async fn l26_a_cancel_is_the_last_item<P: Place>() -> Result<()> {
 }
 
 /// Cancels a link when its far task waits, and says whether that task cleaned up, in its time.
-async fn cleans_up<P: Place, F>(waits: impl FnOnce(Numbers) -> F + Send + 'static) -> Result<bool>
+async fn cleans_up<P: Place, F>(waits: impl FnOnce(Numbers, Flag) -> F + Send + 'static) -> Result<bool>
 where
     F: Future<Output = ()> + 'static,
 {
     let (cleaned, dropped) = (Flag::default(), Gone::default());
-    let (cleans, guard) = (cleaned.clone(), dropped.guard());
+    let (cleans, guard, is_up) = (cleaned.clone(), dropped.guard(), Flag::default());
+    let up = is_up.clone();
     let far = async move |mut far: Numbers| {
         far.started(()).await?;
         far.send(0).await?;
-        waits(far).await;
+        waits(far, up).await;
         nap(A_WHILE).await;
         cleans.set();
         drop(guard);
@@ -130,9 +131,9 @@ where
     };
     let scope = CancelScope::new();
     let opened = scope.run(link(P::on()?).capacity(1).open(far, async |mut near, ()| {
-        // It has had its turn to wait.
         assert_eq!(near.recv().await?, Some(0));
-        sleep(Duration::from_millis(5)).await?;
+        // Now it waits, or will as its next.
+        is_up.wait().await;
         scope.cancel("enough");
         near.recv().await
     }));
@@ -144,13 +145,15 @@ where
 }
 
 pub(crate) async fn l16_whoever_waits_at_a_stream_is_told<P: Place>() -> Result<()> {
-    let waits = async |mut far: Numbers| {
+    let waits = async |mut far: Numbers, up: Flag| {
+        up.set();
         let told = StreamExt::next(&mut far).await.expect("an item").unwrap_err();
         assert!(told.is_cancelled());
     };
     assert!(cleans_up::<P, _>(waits).await?);
     // The same in an executor within the task, which is polled only where it was woken.
-    let waits = async |far: Numbers| {
+    let waits = async |far: Numbers, up: Flag| {
+        up.set();
         let mut many: stream::FuturesUnordered<_> =
             [far].into_iter().map(|mut far| async move { far.try_next().await }).collect();
         assert!(StreamExt::next(&mut many).await.expect("one").unwrap_err().is_cancelled());
@@ -160,8 +163,9 @@ pub(crate) async fn l16_whoever_waits_at_a_stream_is_told<P: Place>() -> Result<
 }
 
 pub(crate) async fn l16_whoever_waits_at_a_sink_is_told<P: Place>() -> Result<()> {
-    let waits = async |mut far: Numbers| {
+    let waits = async |mut far: Numbers, up: Flag| {
         far.feed(1).await.unwrap();
+        up.set();
         assert!(far.feed(2).await.unwrap_err().is_cancelled());
     };
     assert!(cleans_up::<P, _>(waits).await?);
@@ -169,8 +173,9 @@ pub(crate) async fn l16_whoever_waits_at_a_sink_is_told<P: Place>() -> Result<()
 }
 
 pub(crate) async fn l16_whoever_has_left_a_stream_is_not_listening<P: Place>() -> Result<()> {
-    let waits = async |mut far: Numbers| {
+    let waits = async |mut far: Numbers, up: Flag| {
         assert!(poll_once(StreamExt::next(&mut far)).await.is_none());
+        up.set();
         nap(FOR_EVER).await;
     };
     assert!(!cleans_up::<P, _>(waits).await?);
