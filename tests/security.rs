@@ -19,6 +19,7 @@ use pleach::host::Smol;
 use pleach::prelude::*;
 use pleach::task::sleep;
 use pleach::transport::{Address, Tcp};
+use pleach_bridge::Tokio;
 
 /// The eight bytes of a refusal at a door.
 const REFUSAL: [u8; 8] = [b'p', b'l', b'c', b'h', 1, 5, 2, 0];
@@ -58,6 +59,38 @@ async fn beside<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> 
         sleep(Duration::from_millis(1)).await.expect("nobody cancels it");
     }
     asked.join().expect("it does not panic")
+}
+
+/// Starts children over sockets that have an address, and opens a door, on whatever host this actor has.
+#[pleach::endpoint]
+async fn starts_children() -> Result<u64> {
+    let tcp = Carrier::Tcp(Tcp::insecure_for_measurement());
+    let sum = actor_nursery(async |n| {
+        let mut sum = 0;
+        for (name, carrier) in [("uds", Carrier::Uds), ("tcp", tcp)] {
+            let child = n.actor(name).carrier(carrier).expose(double).start().await?;
+            assert_eq!(child.connection().transport, name);
+            sum += child.run(double, (4,)).await?;
+            child.cancel_actor().await?;
+        }
+        Ok(sum)
+    });
+    let sum = sum.await?;
+    let told = door("tools").open(async |door| {
+        let socket = path(&door);
+        Ok(beside(move || hears(&socket, &[0; 40])).await)
+    });
+    assert_eq!(told.await?, REFUSAL);
+    Ok(sum)
+}
+
+async fn t01_an_infected_actor_has_children_over_every_transport() -> Result<()> {
+    let ran = actor_nursery(async |n| {
+        let worker = n.actor("worker").host(Tokio::current_thread()).expose(starts_children).start().await?;
+        assert_eq!(worker.run(starts_children, ()).await?, 16);
+        worker.cancel_actor().await
+    });
+    harness::eventually(ran).await
 }
 
 async fn x02_a_door_is_in_a_folder_that_only_its_user_can_enter() -> Result<()> {
@@ -302,7 +335,7 @@ fn x08_the_sources_read_two_variables_of_ours() -> Result<(), Failed> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder)?.flatten() {
             match entry.path() {
-                path if path.ends_with("tests") => {}
+                path if path.ends_with("tests") || path.to_string_lossy().ends_with("_tests.rs") => {}
                 path if path.is_dir() => folders.push(path),
                 path => {
                     let text = fs::read_to_string(&path)?;
@@ -338,6 +371,7 @@ fn main() {
         ($($test:ident),* $(,)?) => { vec![$(actors(stringify!($test), $test)),*] };
     }
     let mut tests: Vec<Trial> = trees![
+        t01_an_infected_actor_has_children_over_every_transport,
         x02_a_door_is_in_a_folder_that_only_its_user_can_enter,
         x05_every_failure_has_the_same_answer,
         x05_of_one_user_eight_may_wait_and_not_for_long,
