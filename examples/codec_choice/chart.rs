@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::measure::TRANSPORTS;
+use crate::measure::transports;
 use crate::report::Report;
 
 const WIDTH: f64 = 760.0;
@@ -110,7 +110,7 @@ fn mark(svg: &mut String, transport: usize, colour: &str, [x, y]: [f64; 2]) {
 
 fn legend(svg: &mut String) {
     let mut x = LEFT;
-    for (transport, (name, _)) in TRANSPORTS.iter().enumerate() {
+    for (transport, (name, _)) in transports().into_iter().enumerate() {
         mark(svg, transport, "#333", [x + 6.0, 44.0]);
         text(svg, x + 18.0, 48.5, "start", name);
         x += 40.0 + name.len() as f64 * LETTER;

@@ -13,7 +13,9 @@ use crate::progress::Progress;
 use crate::sample::Message;
 
 /// The ways to an actor. A new one is a line here.
-pub(crate) const TRANSPORTS: &[(&str, Carrier)] = &[("mem", Carrier::Mem), ("socketpair", Carrier::Inherited)];
+pub(crate) fn transports() -> Vec<(&'static str, Carrier)> {
+    vec![("mem", Carrier::Mem), ("socketpair", Carrier::Inherited)]
+}
 
 /// A figure is the median of so many.
 const SLICES: u32 = 5;
@@ -48,15 +50,15 @@ async fn bounce(mut far: Far<(), Message, Message>) -> Result<()> {
 /// Measures every codec of this program.
 pub(crate) async fn all(messages: Arc<[Message]>, span: Duration) -> Result<Vec<Row>> {
     let codecs: Vec<Codec> = Codec::all().collect();
-    let mut progress = Progress::new(codecs.len() * (1 + TRANSPORTS.len()));
+    let mut progress = Progress::new(codecs.len() * (1 + transports().len()));
     let mut rows = Vec::new();
     for codec in codecs {
         progress.step(codec.name());
         let mut cost = alone(codec, &messages, span);
-        for (name, carrier) in TRANSPORTS {
+        for (name, carrier) in transports() {
             progress.step(&format!("{} over {name}", codec.name()));
             if let Ok(cost) = &mut cost {
-                cost.trips.push(trips(codec, *carrier, messages.clone(), span).await?);
+                cost.trips.push(trips(codec, carrier, messages.clone(), span).await?);
             }
         }
         rows.push(Row { codec, cost });

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use pleach::codec::Codec;
 use serde_json::{Value, json};
 
-use crate::measure::{Cost, Row, TRANSPORTS};
+use crate::measure::{Cost, Row, transports};
 use crate::sample::Sample;
 
 /// What is compared: the usual way to an actor.
@@ -37,7 +37,7 @@ impl Report {
     pub(crate) fn table(&self) -> String {
         let mut text =
             format!("{}\n\n{:<12}{:>12}{:>12}{:>10}", self.title(), "codec", "encode ns", "decode ns", "bytes");
-        for (name, _) in TRANSPORTS {
+        for (name, _) in transports() {
             let _ = write!(text, "{:>20}{:>8}", format!("{name} trips/s"), "MB/s");
         }
         text.push('\n');
@@ -91,7 +91,7 @@ fn row(row: &Row) -> Value {
         Err(why) => json!({ "codec": name, "cannot_carry": why }),
         Ok(cost) => {
             let transport = |((name, _), trips): (&(&str, _), &f64)| json!({ "transport": name, "round_trips_per_s": trips, "mb_per_s": throughput(cost, *trips) });
-            let transports: Vec<Value> = TRANSPORTS.iter().zip(&cost.trips).map(transport).collect();
+            let transports: Vec<Value> = transports().into_iter().zip(&cost.trips).map(transport).collect();
             let Cost { encode_ns, decode_ns, bytes, .. } = cost;
             json!({ "codec": name, "encode_ns": encode_ns, "decode_ns": decode_ns, "bytes": bytes, "transports": transports })
         }
@@ -100,7 +100,7 @@ fn row(row: &Row) -> Value {
 
 /// What a round trip takes the usual way, all in all.
 fn trip_us(cost: &Cost) -> f64 {
-    let usual = TRANSPORTS.iter().position(|(name, _)| *name == USUAL).expect("it is one of them");
+    let usual = transports().iter().position(|(name, _)| *name == USUAL).expect("it is one of them");
     1e6 / cost.trips[usual]
 }
 

@@ -25,6 +25,7 @@ pub struct EncodeError {
 }
 
 impl EncodeError {
+    #[cold]
     pub(super) fn new<T: ?Sized>(codec: Codec, cause: String) -> Self {
         Self { type_name: type_name::<T>(), codec, cause }
     }
@@ -48,6 +49,7 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
+    #[cold]
     pub(super) fn new<T>(codec: Codec, cause: String, bytes: &[u8]) -> Self {
         let start = bytes[..bytes.len().min(SHOWN)].to_vec();
         Self { expected: type_name::<T>(), codec, cause, start, len: bytes.len() }

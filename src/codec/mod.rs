@@ -97,12 +97,11 @@ impl Codec {
     /// # Errors
     /// [`DecodeError`] if the bytes are not a `T`, are nested too deep, or more than one value.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, DecodeError> {
-        let result = match self {
+        match self {
             Self::MsgPack => from_msgpack(bytes),
-            Self::Json => from_json(bytes).map_err(|error| error.to_string()),
-            Self::Own(own) => own::decode(own, bytes),
-        };
-        result.map_err(|cause| DecodeError::new::<T>(self, cause, bytes))
+            Self::Json => from_json(bytes),
+            Self::Own(own) => own::decode(own, bytes).map_err(|cause| DecodeError::new::<T>(self, cause, bytes)),
+        }
     }
 
     /// Decodes a value into a slot: what [`decode`](Self::decode) does for a codec that wraps another one.
@@ -136,11 +135,34 @@ fn to_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), St
     Checked::new(value, rules::Json).serialize(&mut serializer).map_err(|error| error.to_string())
 }
 
-fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
-    let value = read::read(&mut deserializer, rules::MsgPack).map_err(|error| error.to_string())?;
-    nothing_follows(deserializer)?;
-    Ok(value)
+    let read = read::read(&mut deserializer, rules::MsgPack);
+    let trouble = match &read {
+        Ok(_) => nothing_follows(deserializer).err(),
+        Err(error) => Some(error.to_string()),
+    };
+    given(read, trouble, Codec::MsgPack, bytes)
+}
+
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = read::read(&mut json, rules::Json);
+    let trouble = match &read {
+        Ok(_) => json.end().err(),
+        Err(_) => None,
+    };
+    let trouble = trouble.as_ref().or(read.as_ref().err()).map(ToString::to_string);
+    given(read, trouble, Codec::Json, bytes)
+}
+
+/// What was read, unless there is trouble.
+#[inline]
+fn given<T, E>(read: Result<T, E>, trouble: Option<String>, codec: Codec, bytes: &[u8]) -> Result<T, DecodeError> {
+    match (read, trouble) {
+        (Ok(value), None) => Ok(value),
+        (_, trouble) => Err(DecodeError::new::<T>(codec, trouble.unwrap_or_default(), bytes)),
+    }
 }
 
 /// rmp-serde's deserializer of bytes that it borrows.
@@ -153,13 +175,6 @@ fn nothing_follows(mut rest: FromSlice<'_>) -> Result<(), String> {
         Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(()),
         _ => Err("more bytes follow the value".to_owned()),
     }
-}
-
-fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = read::read(&mut json, rules::Json)?;
-    json.end()?;
-    Ok(value)
 }
 
 impl PartialEq for Codec {

@@ -73,7 +73,9 @@ macro_rules! pass {
         $(#[inline]
         fn $name<V: Visitor<'de>>(self, $($arg: $type,)* visitor: V) -> Result<V::Value, D::Error> {
             let (rules, visitor) = (self.rules, self.over(visitor));
-            self.inner.$name($($arg,)* visitor).map_err(|error| rules.failed(error))
+            let read = self.inner.$name($($arg,)* visitor);
+            // Where nothing is noted, nothing is to stand between the value and its place.
+            if R::NOTES { read.map_err(|error| rules.failed(error)) } else { read }
         })*
     };
 }
@@ -129,7 +131,8 @@ impl<'de, D: Deserializer<'de>, R: Rules> Deserializer<'de> for Wrap<D, R> {
     #[inline]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let (rules, visitor) = (self.rules, Wrap { any: true, ..self.over(visitor) });
-        self.inner.deserialize_any(visitor).map_err(|error| rules.failed(error))
+        let read = self.inner.deserialize_any(visitor);
+        if R::NOTES { read.map_err(|error| rules.failed(error)) } else { read }
     }
 
     #[inline]

@@ -14,6 +14,8 @@ pub(super) const DEPTH: u8 = 100;
 pub(super) trait Rules: Copy {
     /// Whether it writes JSON: no infinities, keys are text, bytes are text with a mark.
     const JSON: bool = false;
+    /// Whether [`failed`](Self::failed) is to hear of errors.
+    const NOTES: bool = false;
     /// Whether a unit struct is an empty list, and nothing like `None`.
     const UNIT_STRUCTS_ARE_LISTS: bool = false;
 
@@ -34,7 +36,6 @@ pub(super) trait Rules: Copy {
     }
 
     /// An error on its way out of a value.
-    #[inline]
     fn failed<E: serde::de::Error>(self, error: E) -> E {
         error
     }
@@ -88,6 +89,8 @@ pub(super) struct Own<'a> {
 }
 
 impl Rules for Own<'_> {
+    const NOTES: bool = true;
+
     fn makes_units_none(self) -> bool {
         self.is_self_describing
     }

@@ -7,7 +7,7 @@ use pleach::codec::{Codec, Encoding, Slot, Value};
 use pleach::prelude::*;
 use pleach_codecs::{CBOR, JSON_LZ4, MSGPACK_LZ4, POSTCARD};
 
-use crate::harness::soon;
+use crate::harness::eventually;
 
 /// Not in the list: no child knows it.
 struct Unlisted;
@@ -40,7 +40,7 @@ async fn echo(mut far: Far<Map, Map, Map>, first: Map) -> Result<Map> {
 }
 
 async fn talks(codecs: &[Codec], carrier: Carrier) -> Result<()> {
-    soon(actor_nursery(async |n: ActorNursery| {
+    eventually(actor_nursery(async |n: ActorNursery| {
         let actor = n.actor("echo").codecs(codecs.iter().copied()).carrier(carrier).expose(echo).start().await?;
         let map = Map::from([(1, None), (u64::MAX, Some("willow ".repeat(2000)))]);
         let result = actor.open_context(echo, (map.clone(),), async |mut near, first| {
@@ -70,7 +70,7 @@ async fn t02_any_codec_carries_a_dialog() -> Result<()> {
 #[pleach::test]
 async fn t02_no_common_codec_is_an_error_that_names_both_lists() -> Result<()> {
     for carrier in [Carrier::Inherited, Carrier::Mem] {
-        soon(actor_nursery(async |n: ActorNursery| {
+        eventually(actor_nursery(async |n: ActorNursery| {
             let error =
                 n.actor("mute").codecs([UNLISTED]).carrier(carrier).start().await.expect_err("it knows no such");
             let failed = error.downcast_ref::<StartFailed>().expect("typed");
