@@ -64,7 +64,7 @@ impl World {
                 return None;
             }
             next.step.add(next.model.apply(event, value));
-            if terms.short && next.model.near == Near::Closing {
+            if terms.short && matches!(next.model.near, Near::Ending | Near::Closing) {
                 next.step.leaves_open_what_is_told();
             }
         }

@@ -213,11 +213,15 @@ impl Step {
         self.may.extend(more.may);
     }
 
-    /// A grace that is short may be over before the foreign task has heard of anything.
+    /// A grace that is short may be over before the foreign task has heard of anything, or when it hears of the cancel alone.
     pub(crate) fn leaves_open_what_is_told(&mut self) {
-        let (told, must) = std::mem::take(&mut self.must).into_iter().partition(|seen| matches!(seen, Seen::Far(_)));
+        let (told, must): (Vec<_>, _) =
+            std::mem::take(&mut self.must).into_iter().partition(|seen| matches!(seen, Seen::Far(_)));
         self.must = must;
-        self.may.extend::<Vec<_>>(told);
+        if !told.is_empty() {
+            self.may.push(Seen::Far(Said::Refused(Why::Cancelled)));
+        }
+        self.may.extend(told);
     }
 
     /// Of two steps at once, a side that waits no more may have waited.
