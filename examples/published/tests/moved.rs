@@ -1,7 +1,5 @@
 //! The published program in a tree: it serves as before, and nothing of it is left however it ends.
 
-#[path = "../../../tests/harness/processes.rs"]
-#[allow(dead_code)]
 mod processes;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
