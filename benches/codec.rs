@@ -104,7 +104,7 @@ fn records() -> Vec<Record> {
         text: format!("task {n} finished step {} of the \"plan\" in worker {}", n % 7, n % 3),
         task: n * 17,
         pid: 4000 + (n % 8) as u32,
-        took: (n % 3 > 0).then_some(n as f64 * 0.37),
+        took: (!n.is_multiple_of(3)).then_some(n as f64 * 0.37),
     };
     (0..1000).map(record).collect()
 }

@@ -90,7 +90,7 @@ fn row(row: &Row) -> Value {
     match &row.cost {
         Err(why) => json!({ "codec": name, "cannot_carry": why }),
         Ok(cost) => {
-            let transport = |((name, _), trips): (&(&str, _), &f64)| json!({ "transport": name, "round_trips_per_s": trips, "mb_per_s": throughput(cost, *trips) });
+            let transport = |((name, _), trips): ((&str, _), &f64)| json!({ "transport": name, "round_trips_per_s": trips, "mb_per_s": throughput(cost, *trips) });
             let transports: Vec<Value> = transports().into_iter().zip(&cost.trips).map(transport).collect();
             let Cost { encode_ns, decode_ns, bytes, .. } = cost;
             json!({ "codec": name, "encode_ns": encode_ns, "decode_ns": decode_ns, "bytes": bytes, "transports": transports })

@@ -57,8 +57,11 @@ fn equal<T: Serialize + DeserializeOwned + Debug + PartialEq>(codec: Codec, valu
     fates(codec, value, |here, there| here == there)
 }
 
+/// A shape by its name, and what a codec does with values of it.
+pub(crate) type Row = (&'static str, fn(Codec) -> Fate);
+
 /// The rows of the table in `docs/codecs.md`, in its order.
-pub(crate) fn rows() -> Vec<(&'static str, fn(Codec) -> Fate)> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows = plain();
     rows.extend(compound());
     rows.extend(looking());
@@ -115,7 +118,7 @@ fn colour(c: &mut Chance) -> Colour {
 }
 
 /// One value by itself.
-fn plain() -> Vec<(&'static str, fn(Codec) -> Fate)> {
+fn plain() -> Vec<Row> {
     vec![
         ("`bool`, integers up to 64 bits", |codec| {
             equal(codec, |c| (c.coin(), c.bits() as u8, c.bits() as i16, c.unsigned() as u32, c.signed(), c.unsigned()))
@@ -148,7 +151,7 @@ fn plain() -> Vec<(&'static str, fn(Codec) -> Fate)> {
 }
 
 /// Values in values.
-fn compound() -> Vec<(&'static str, fn(Codec) -> Fate)> {
+fn compound() -> Vec<Row> {
     vec![
         ("tuples, tuple structs, arrays", |codec| {
             equal(codec, |c| ((c.coin(), c.text()), Pair(c.signed(), c.option(Chance::coin)), [c.bits() as u8; 3]))
@@ -271,7 +274,7 @@ enum Holds {
 }
 
 /// Types that look at what comes before they know what they are.
-fn looking() -> Vec<(&'static str, fn(Codec) -> Fate)> {
+fn looking() -> Vec<Row> {
     vec![
         ("adjacently tagged enums", |codec| {
             equal(codec, |c| match c.below(4) {

@@ -38,7 +38,7 @@ impl Chance {
 
     pub(crate) fn signed(&mut self) -> i64 {
         let unsigned = self.unsigned();
-        if self.coin() { unsigned as i64 } else { (unsigned >> 1) as i64 * -1 - 1 }
+        if self.coin() { unsigned as i64 } else { !((unsigned >> 1) as i64) }
     }
 
     pub(crate) fn large(&mut self) -> u128 {
