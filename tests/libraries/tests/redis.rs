@@ -225,7 +225,7 @@ async fn a_cancelled_pool_leaves_nothing(port: u16) -> Result<()> {
     let before = Left::now(port);
     let answered = Arc::new(AtomicUsize::new(0));
     let counted = answered.clone();
-    let scope = CancelScope::new();
+    let scope = CancelScope::new().with_grace(SOON);
     let commands = scope.run(foreign(Tokio::thread(), async move |tk| counts(tk, port, counted).await));
     let cancel = async {
         while answered.load(SeqCst) < COMMANDS / 4 {
