@@ -7,12 +7,15 @@
 mod gauge;
 mod place;
 
+use std::sync::Arc;
+
 use gauge::{Effort, Figure, print_conditions};
 use place::{Pin, place_child, place_root};
 use pleach::codec::Codec;
 use pleach::host::Smol;
 use pleach::prelude::*;
 use pleach::transport::Tcp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 
 const LARGE: usize = 64 * 1024;
@@ -21,12 +24,28 @@ const STREAM: u64 = 256;
 /// Round trips between two looks at the clock.
 const BATCH: u64 = 64;
 
+/// Bytes that are sent again and again without being copied for that.
+#[derive(Clone)]
+struct Bytes(Arc<ByteBuf>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        ByteBuf::deserialize(deserializer).map(|bytes| Self(Arc::new(bytes)))
+    }
+}
+
 #[pleach::endpoint]
-async fn sink(mut far: Far<(), ByteBuf, ()>) -> Result<u64> {
+async fn sink(mut far: Far<(), Bytes, ()>) -> Result<u64> {
     far.started(()).await?;
     let mut taken = 0;
     while let Some(bytes) = far.recv().await? {
-        taken += bytes.len() as u64;
+        taken += bytes.0.len() as u64;
     }
     Ok(taken)
 }
@@ -43,9 +62,9 @@ async fn echo(mut far: Far<(), u64, u64>) -> Result<()> {
 /// Bytes per second.
 async fn large(worker: &Portal, effort: Effort) -> Result<f64> {
     let mut meter = effort.meter();
-    let sent = ByteBuf::from(vec![7; LARGE]);
+    let sent = Bytes(Arc::new(ByteBuf::from(vec![7; LARGE])));
     while meter.goes_on() {
-        let body = async |mut near: Near<ByteBuf, (), u64>, ()| {
+        let body = async |mut near: Near<Bytes, (), u64>, ()| {
             for _ in 0..STREAM {
                 near.send(sent.clone()).await?;
             }

@@ -171,10 +171,10 @@ enum Value {
     Letter(char),
     Text(String),
     Bytes(ByteBuf),
-    Perhaps(Option<Box<Value>>),
-    List(Vec<Value>),
-    Map(BTreeMap<String, Value>),
-    Fields { left: Box<Value>, right: u8 },
+    Perhaps(Option<Box<Self>>),
+    List(Vec<Self>),
+    Map(BTreeMap<String, Self>),
+    Fields { left: Box<Self>, right: u8 },
 }
 
 /// Any bytes as a value of either codec: an error, or a value that survives both.

@@ -42,5 +42,5 @@ async fn a_call_and_a_stream(way: Way) -> Result<()> {
 }
 
 fn main() {
-    harness::main(all_ways("a_call_and_a_stream", a_call_and_a_stream).into());
+    harness::main(all_ways("a_call_and_a_stream", a_call_and_a_stream));
 }

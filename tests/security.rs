@@ -249,7 +249,7 @@ async fn says_how_it_talks(chosen: Option<Carrier>) -> Result<String> {
 
 /// A list in a list in a list.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Nest(Option<Box<Nest>>, u8);
+struct Nest(Option<Box<Self>>, u8);
 
 fn x06_payloads_as_deep_as_allowed_fit_a_small_stack() -> Result<(), Failed> {
     let read = |codec: Codec, depth: usize| {

@@ -27,7 +27,7 @@ pub(in crate::actor) enum Data {
     /// The other end is passed to the child.
     Passed(UnixStream),
     /// The child comes here.
-    Awaited(Gate),
+    Awaited(Box<Gate>),
 }
 
 /// A data connection.
@@ -69,7 +69,7 @@ impl Data {
             }
         };
         let address = gate.address().to_string();
-        Ok((Self::Awaited(gate), OtherEnd { passed: None, address }))
+        Ok((Self::Awaited(Box::new(gate)), OtherEnd { passed: None, address }))
     }
 
     /// The connection, once the child has answered; it has come in before that.

@@ -29,7 +29,7 @@ struct Reading {
     value: f64,
     raw: ByteBuf,
     tags: Vec<String>,
-    next: Option<Box<Reading>>,
+    next: Option<Box<Self>>,
 }
 
 fn reading() -> Reading {
@@ -238,7 +238,7 @@ fn t05_golden_bytes_are_a_conversation() {
     let mut parent = Connection::new(Role::Parent, Limits { credit_per_dialog: 100, ..Limits::default() });
     assert_eq!(parent.open(b"x", false), Ok(2));
     assert_eq!(parent.open(b"x", true), Ok(4));
-    let _ = parent.cancel(2, &reason());
+    parent.cancel(2, &reason());
     for name in ["started", "cancel_ack", "error", "return", "pong", "bye"] {
         parent.receive(&file(name)).unwrap();
     }
