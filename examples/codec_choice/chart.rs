@@ -117,6 +117,15 @@ fn legend(svg: &mut String) {
     }
 }
 
+/// A number for an axis.
+fn short(number: f64) -> String {
+    match number {
+        large if large >= 1e6 => format!("{} M", large / 1e6),
+        large if large >= 1e4 => format!("{} k", large / 1e3),
+        small => small.to_string(),
+    }
+}
+
 /// Steps of 1, 2 or 5 that divide `end` into some parts.
 fn step(end: f64) -> f64 {
     let power = 10_f64.powf((end / 5.0).log10().floor());
@@ -129,7 +138,7 @@ fn axes(svg: &mut String, scale: &Scale) {
     for bytes in (0..=6).map(|n| f64::from(n) * step).take_while(|bytes| *bytes <= scale.bytes) {
         let x = scale.x(bytes);
         line(svg, [x, TOP], [x, BOTTOM], grid);
-        text(svg, x, BOTTOM + 18.0, "middle", &bytes.to_string());
+        text(svg, x, BOTTOM + 18.0, "middle", &short(bytes));
     }
     for power in scale.low.floor() as i32..=scale.high.ceil() as i32 {
         for factor in [1.0, 2.0, 5.0] {
@@ -137,7 +146,7 @@ fn axes(svg: &mut String, scale: &Scale) {
             if (scale.low..=scale.high).contains(&time.log10()) {
                 let y = scale.y(time);
                 line(svg, [LEFT, y], [RIGHT, y], grid);
-                text(svg, LEFT - 8.0, y + 4.5, "end", &time.to_string());
+                text(svg, LEFT - 8.0, y + 4.5, "end", &short(time));
             }
         }
     }
