@@ -53,8 +53,8 @@ impl fmt::Display for Escalated {
         let Self { who, after } = self;
         write!(
             f,
-            "{who} was still there {after:?} after it was to end, and was dropped: let it return when `far.recv()` gives \
-             `None` or an error, or `far.cancelled()` completes"
+            "{who} was still there {after:?} after it was to end, and was dropped: let it return, and what it has \
+             spawned, when `far.recv()` gives `None` or an error, or `far.cancelled()` completes"
         )
     }
 }
@@ -75,7 +75,7 @@ impl fmt::Display for Stuck {
         let Self { who, after, .. } = self;
         write!(
             f,
-            "{who} has not ended {after:?} after it was cancelled: it blocks its thread, and only its process can be \
+            "{who} has not ended in the time it had after its cancel, {after:?} at most: it blocks its thread, and only its process can be \
              ended, or it takes longer to clean up than the scope that waits for it has"
         )
     }

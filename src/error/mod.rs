@@ -300,7 +300,9 @@ impl Error {
             return panicked.location().map(str::to_owned);
         }
         let here = file!().trim_end_matches("error/mod.rs");
-        let by_runtime = !here.is_empty() && self.0.location.file().starts_with(here);
+        let file = self.0.location.file();
+        // In std where it was called by name instead of in a line.
+        let by_runtime = file.starts_with("/rustc/") || (!here.is_empty() && file.starts_with(here));
         (!by_runtime).then(|| self.0.location.to_string())
     }
 

@@ -108,11 +108,16 @@ impl Inbound {
     /// The arguments, as a tuple.
     ///
     /// # Errors
-    /// [`Misuse`] if they are of other types.
+    /// [`Misuse`] if they are of other types; [`DecodeError`](crate::codec::DecodeError) if the types are those of the caller, and
+    /// what has come is all the same no such value.
     #[doc(hidden)]
     pub fn arguments<A: DeserializeOwned>(&self) -> Result<A> {
         self.wire.codec.decode(&self.args).map_err(|error| {
             let (here, name) = (&self.wire.here.path, &self.endpoint);
+            if self.version != 0 && self.signature != 0 {
+                // The caller has the same function, so it is the codec that cannot give such a value back.
+                return Error::from(error).context(format!("the arguments for endpoint `{name}` of {here}"));
+            }
             let takes = endpoint::by_name(name).map_or("", |entry| entry.signature);
             let text = format!(
                 "the arguments for endpoint `{name}` of {here} are of another type: it is `{takes}`; {error}; \
