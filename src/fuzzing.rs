@@ -156,7 +156,8 @@ fn carry(ends: &mut [Connection; 2], wires: &mut [Vec<u8>; 2], from: usize, most
     let to = &mut ends[1 - from];
     to.receive(&piece).expect("a peer that keeps to the protocol is not refused");
     while to.next_event().is_some() {}
-    assert!(to.held_dialogs() <= 16 && to.input_used() <= 4000 + 11_000);
+    // How many are held is up to the tasks here, which need not take an outcome.
+    assert!(to.input_used() <= 4000 + 11_000, "credit holds");
     !piece.is_empty()
 }
 
