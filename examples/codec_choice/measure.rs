@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use pleach::codec::Codec;
 use pleach::prelude::*;
+use pleach::transport::Tcp;
 // Its codecs are known to the program that names it.
 use pleach_codecs as _;
 
@@ -14,7 +15,12 @@ use crate::sample::Message;
 
 /// The ways to an actor. A new one is a line here.
 pub(crate) fn transports() -> Vec<(&'static str, Carrier)> {
-    vec![("mem", Carrier::Mem), ("socketpair", Carrier::Inherited)]
+    vec![
+        ("mem", Carrier::Mem),
+        ("socketpair", Carrier::Inherited),
+        ("uds", Carrier::Uds),
+        ("tcp", Carrier::Tcp(Tcp::insecure_for_measurement())),
+    ]
 }
 
 /// A figure is the median of so many.

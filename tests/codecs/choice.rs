@@ -40,7 +40,7 @@ fn t02_the_codecs_are_compared_on_the_users_own_sample() {
         assert!(drawn.contains(&format!(">{codec}</text>")), "{drawn}");
     }
     assert!(text.contains("1 message, 88 bytes of JSON") && text.contains("\nTake "), "{text}");
-    assert!(["mem", "socketpair"].iter().all(|name| text.contains(&format!("{name} trips/s"))), "{text}");
+    assert!(["mem", "socketpair", "uds", "tcp"].iter().all(|name| text.contains(&format!("{name} trips/s"))), "{text}");
     assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n") && !drawn.contains("NaN"), "{drawn}");
 }
 
