@@ -122,14 +122,17 @@ impl Connection {
     }
 }
 
-/// The failure as bytes, cut to its first words if it is larger than a message may be: an outcome must arrive.
+/// The failure as bytes, without its trace, and then cut to its first words, if it is larger than a message may be: an outcome
+/// must arrive.
 fn encode_error(error: &RemoteError, max: usize) -> Vec<u8> {
     let encode = |error: &RemoteError| rmp_serde::to_vec_named(error).expect("a failure is plain data");
-    let bytes = encode(error);
-    if bytes.len() <= max {
-        return bytes;
+    let mut short = RemoteError { trace: None, ..error.clone() };
+    for whole in [error, &short] {
+        let bytes = encode(whole);
+        if bytes.len() <= max {
+            return bytes;
+        }
     }
-    let mut short = error.clone();
     short.chain.clear();
     short.relay.clear();
     short.message = short.message.chars().take(200).chain("... (cut)".chars()).collect();
