@@ -257,18 +257,22 @@ fn x06_payloads_as_deep_as_allowed_fit_a_small_stack() -> Result<(), Failed> {
         for _ in 0..depth {
             nest = Nest(Some(Box::new(nest)), 1);
         }
-        let mut bytes = Vec::new();
-        codec.encode(&nest, &mut bytes).unwrap();
+        // By the bare crates, which have other limits.
+        let bytes = match codec {
+            Codec::Json => serde_json::to_vec(&nest).unwrap(),
+            _ => rmp_serde::to_vec_named(&nest).unwrap(),
+        };
         codec.decode::<Nest>(&bytes).is_ok()
     };
     // A quarter of what threads have; a host's own has at least that.
     let small = std::thread::Builder::new().stack_size(512 * 1024);
     let asked = small.spawn(move || {
-        let of = |codec| [20, 60, 120, 400].map(|depth| read(codec, depth));
+        // A nest in a nest is two levels.
+        let of = |codec| [20, 45, 60, 400].map(|depth| read(codec, depth));
         (of(Codec::MsgPack), of(Codec::Json))
     });
     let (msgpack, json) = asked?.join().expect("the stack is large enough");
-    assert_eq!((msgpack, json), ([true, true, false, false], [true, true, true, false]));
+    assert_eq!((msgpack, json), ([true, true, false, false], [true, true, false, false]));
     Ok(())
 }
 

@@ -48,7 +48,7 @@ impl<P: Placement> LinkBuilder<P> {
     ///     link.open(doubles, async |mut near, ()| {
     ///         near.send(21.0).await?;
     ///         assert_eq!(near.recv().await?, Some(42.0));
-    ///         near.send(f64::INFINITY).await
+    ///         Ok(near.send(f64::INFINITY).await?)
     ///     })
     /// });
     /// assert!(result.unwrap_err().to_string().contains("JSON has no number inf"));

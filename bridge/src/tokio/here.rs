@@ -49,11 +49,11 @@ impl Here {
 /// remedy.
 ///
 /// ```
+/// use pleach::host::Host;
 /// use pleach_bridge::{Tokio, is_infected};
 ///
 /// assert!(!is_infected());
-/// let inside = pleach::actor::run(Tokio::current_thread(), || async { Ok(is_infected()) });
-/// assert!(inside.unwrap());
+/// assert!(Tokio::current_thread().block_on(async { is_infected() }).unwrap());
 /// ```
 pub fn is_infected() -> bool {
     INFECTED.get()
