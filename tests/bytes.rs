@@ -470,11 +470,12 @@ async fn l24_bytes_after_a_failure_the_rest_can_be_drained<P: Place>(on: P) -> R
     let far = async |mut io: FarBytes| -> Result<()> {
         t::Write::write_all(&mut io, b"half of a mess").await?;
         drop(io);
-        tokio::time::sleep(A_WHILE).await;
         Err(Boom)?
     };
     let drained = Mutex::new(Vec::new());
     let failed = open_byte_link(on, far, async |mut io| -> Result<()> {
+        // Nothing was read when it comes.
+        sleep(2 * SOON).await.expect_err("the failure ends it");
         shield(SOON, async {
             let mut bytes = Vec::new();
             let error = f::Read::read_to_end(&mut io, &mut bytes).await.unwrap_err();

@@ -4,7 +4,7 @@ mod bound;
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, Once, mpsc};
 use std::time::Duration;
 
 use bound::block_on;
@@ -142,9 +142,32 @@ fn l14_a_failure_of_what_is_dropped_outside_of_every_scope_is_said_to_the_log() 
 }
 
 #[test]
+fn l01_a_drop_that_has_waited_in_vain_is_said_to_the_log() {
+    listen();
+    let ((up, is_up), (hold, held)) = (mpsc::channel(), mpsc::channel::<()>());
+    let mut call = Box::pin(run(Tokio::thread().drop_wait(Duration::from_millis(50)), move || async move {
+        up.send(())?;
+        let _ = held.recv();
+        Ok(())
+    }));
+    let up = async {
+        while is_up.try_recv().is_err() {
+            yield_now().await;
+        }
+        Ok(())
+    };
+    block_on(or(call.as_mut(), up)).unwrap();
+    drop(call);
+    let said = SAID.lock().unwrap().clone();
+    drop(hold);
+    let late = "the thread of a foreign scope that was dropped has not ended";
+    assert!(said.iter().any(|said| said.starts_with("ERROR ") && said.contains(late)), "{said:?}");
+}
+
+#[test]
 fn l03_what_a_link_spawned_behind_our_back_is_suspected_and_ends_with_the_actor() {
     listen();
-    let (held, is_dropped) = std::sync::mpsc::channel::<()>();
+    let (held, is_dropped) = mpsc::channel::<()>();
     let root = async move || {
         run(Tokio::here()?, async move || {
             tokio::spawn(async move { drop((pending::<()>().await, held)) });
@@ -153,7 +176,7 @@ fn l03_what_a_link_spawned_behind_our_back_is_suspected_and_ends_with_the_actor(
         .await
     };
     pleach::actor::run(Tokio::current_thread(), root).unwrap();
-    assert!(is_dropped.try_recv().is_err_and(|error| error == std::sync::mpsc::TryRecvError::Disconnected));
+    assert!(is_dropped.try_recv().is_err_and(|error| error == mpsc::TryRecvError::Disconnected));
     let said = SAID.lock().unwrap().clone();
     for expected in
         ["DEBUG message=there are more foreign tasks than before suspected=1", "INFO message=the actor has ended"]

@@ -31,7 +31,11 @@ pub(crate) fn laws() -> Vec<Law> {
 
 /// With tokio's own sockets and task sets in the foreign task.
 pub(crate) fn laws_of_tokio() -> Vec<Law> {
-    tokio_laws![l16_a_request_to_a_black_hole, l20_what_the_task_waits_for_ends_too]
+    tokio_laws![
+        l16_who_waits_for_us_in_another_task_is_told,
+        l16_a_request_to_a_black_hole,
+        l20_what_the_task_waits_for_ends_too
+    ]
 }
 
 /// Opens a link whose body fails when the foreign task is up, and wants nothing but that in its result, at once.
@@ -76,6 +80,40 @@ pub(crate) async fn l16_who_waits_for_us_is_told<P: Place>() -> Result<()> {
     })
     .await?;
     assert!(clean.iter().all(Flag::is_set), "somebody who waited for us was dropped");
+    Ok(())
+}
+
+/// The linked task has turns all the time, also before the one in which its end waits: that is told all the same.
+pub(crate) async fn l16_who_waits_for_us_in_another_task_is_told<P: Place>() -> Result<()> {
+    let (clean, waits) = (Flag::default(), Flag::default());
+    let (cleaned, is_waiting) = (clean.clone(), waits.clone());
+    let far = async move |mut far: Numbers| {
+        far.started(()).await?;
+        let other = tokio::spawn(async move {
+            let told = {
+                let mut receiving = std::pin::pin!(far.recv());
+                assert!(poll_once(&mut receiving).await.is_none());
+                is_waiting.set();
+                receiving.await
+            };
+            nap(A_WHILE).await;
+            cleaned.set();
+            told.map(drop)
+        });
+        let busy = async {
+            loop {
+                yield_now().await;
+            }
+        };
+        or(async { other.await? }, busy).await
+    };
+    let opened = open_link(P::on()?, far, async |_near: Near<u32, u32, ()>, ()| -> Result<()> {
+        waits.wait().await;
+        Err(BodyError)?
+    });
+    let error = opened.await.unwrap_err();
+    assert!(error.downcast_ref::<BodyError>().is_some(), "{error:?}");
+    assert!(clean.is_set(), "it waited for us, and was dropped");
     Ok(())
 }
 
@@ -340,7 +378,24 @@ pub(crate) async fn l17_a_finish_is_no_error_to_who_sends<P: Place>() -> Result<
     let opened = link(P::on()?)
         .grace(ENDLESS)
         .open(ticks, async |mut near: Near<u32, u32, ()>, ()| Ok((near.recv().await?, near.recv().await?)));
+    let since = Instant::now();
     assert_eq!(harness::soon(opened).await?, (Some(1), Some(1)));
+    // And one that waits for room then.
+    let pours = async |mut far: Numbers| -> Result<()> {
+        far.started(()).await?;
+        loop {
+            far.send(1).await?;
+        }
+    };
+    let body = async |mut near: Near<u32, u32, ()>, ()| {
+        let first = near.recv().await?;
+        sleep(A_WHILE).await?;
+        Ok(first)
+    };
+    let opened = link(P::on()?).grace(ENDLESS).capacity(1).open(pours, body);
+    assert_eq!(harness::soon(opened).await?, Some(1));
+    // The body's value is the result also where that bound has cancelled the link.
+    assert!(since.elapsed() < harness::SOON, "they were not told of the finish");
     Ok(())
 }
 

@@ -221,7 +221,8 @@ pub(crate) async fn l14_a_failure_of_a_dropped_link_is_kept<P: Place>() -> Resul
         or(open_link(on, slips_when_dropped, body), async { is_up.recv().await.map(|_| ()) }).await
     });
     let error = ended.await.unwrap_err();
-    assert!(is_slip(&error), "{error:?}");
+    // To say where it panicked can take its thread so long on a busy machine that it is said to be late as well.
+    assert!(error.failures().iter().any(is_slip), "{error:?}");
     Ok(())
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn laws() -> Vec<Law> {
         l24_what_was_accepted_is_readable,
         l26_a_dropped_receive_takes_nothing,
         l26_a_cancelled_send_delivers_nothing,
+        l26_a_send_after_the_cancel_delivers_nothing,
         l26_a_cancelled_send_gives_its_value_back,
         l26_a_far_send_that_is_cancelled_gives_its_value_back,
         l26_a_refused_send_gives_its_value_back,
@@ -273,9 +274,12 @@ pub(crate) async fn l26_a_dropped_receive_takes_nothing<P: Place>() -> Result<()
             assert!(poll_once(&mut waiting).await.is_none());
         }
         near.send(0).await?;
-        assert!(poll_once(near.recv()).await.is_none());
-        looked.set();
-        sent.wait().await; // it was woken for the value, and is not there any more
+        {
+            let mut waiting = std::pin::pin!(near.recv());
+            assert!(poll_once(&mut waiting).await.is_none());
+            looked.set();
+            sent.wait().await; // it is woken for the value, and dropped before it looks
+        }
         assert_eq!(near.recv().await?, Some(1));
         assert_eq!(near.recv().await?, Some(2));
         near.send(3).await?;
@@ -308,6 +312,28 @@ pub(crate) async fn l26_a_cancelled_send_delivers_nothing<P: Place>() -> Result<
         near.finish().await
     });
     assert_eq!(opened.await?, [1, 3]);
+    Ok(())
+}
+
+/// There is room, but it looks at the cancel first.
+pub(crate) async fn l26_a_send_after_the_cancel_delivers_nothing<P: Place>() -> Result<()> {
+    let far = async |mut far: Numbers| {
+        far.started(()).await?;
+        let mut values = Vec::new();
+        while let Some(value) = far.recv().await? {
+            values.push(value);
+        }
+        Ok(values)
+    };
+    let scope = CancelScope::new();
+    let opened = open_link(P::on()?, far, async |mut near: Near<u32, u32, Vec<u32>>, ()| {
+        near.send(1).await?;
+        scope.cancel("enough");
+        let (value, error) = near.send(2).await.unwrap_err().into_parts();
+        assert!(value == 2 && error.is_cancelled(), "{error:?}");
+        shield(harness::SOON, near.finish()).await
+    });
+    assert_eq!(scope.run(opened).await?, Some(vec![1]));
     Ok(())
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn laws() -> Vec<Law> {
         l22_a_nursery_that_is_cancelled_ends_it,
         l22_a_dialog_the_other_way_round,
         l22_a_far_task_of_the_tree_is_told_of_its_cancel,
+        l22_a_far_task_of_the_tree_is_cancelled_wherever_it_waits,
         l22_a_far_task_of_the_tree_fails,
     ]
 }
@@ -171,6 +172,24 @@ pub(crate) async fn l22_a_far_task_of_the_tree_is_told_of_its_cancel<P: Place>()
     let error = error.await.unwrap_err();
     assert!(error.downcast_ref::<BodyError>().is_some(), "{error:?}");
     assert!(told.is_set() && gone.get(), "it was told, and had its time");
+    Ok(())
+}
+
+/// It does not wait at its end, where the link alone would tell it.
+pub(crate) async fn l22_a_far_task_of_the_tree_is_cancelled_wherever_it_waits<P: Place>() -> Result<()> {
+    let gone = Gone::default();
+    let guard = gone.guard();
+    let far = async move |mut far: Numbers| {
+        let _guard = guard;
+        far.started(()).await?;
+        sleep(FOR_EVER).await
+    };
+    let error = with_tree::<P, _, _>(async move |tree| {
+        let opened = tree.open(far, async |_near, ()| -> Result<()> { Err(BodyError)? });
+        not_before(&gone, opened).await
+    });
+    let error = error.await.unwrap_err();
+    assert!(error.downcast_ref::<BodyError>().is_some(), "nothing else is to be said: {error:?}");
     Ok(())
 }
 

@@ -111,7 +111,11 @@ pub(crate) async fn l01_body_panic<P: Place>() -> Result<()> {
     Ok(())
 }
 
-async fn cancelled_from_beside<P: Place>(far: impl AsyncFnOnce(Numbers) -> Result<()> + Send + 'static) -> Result<()> {
+/// The link is cancelled when its task is up, and has not completed before that is gone.
+async fn cancelled_from_beside<P: Place>(
+    gone: &Gone,
+    far: impl AsyncFnOnce(Numbers) -> Result<()> + Send + 'static,
+) -> Result<()> {
     let scope = CancelScope::new();
     let (up, mut is_up) = oneshot::channel();
     let on = P::on()?;
@@ -123,12 +127,11 @@ async fn cancelled_from_beside<P: Place>(far: impl AsyncFnOnce(Numbers) -> Resul
             scope.cancel("enough");
             Ok(())
         })?;
-        let done = inner
-            .run(open_link(on, far, async |mut near, ()| {
-                let _ = up.send(());
-                near.recv().await
-            }))
-            .await?;
+        let opened = open_link(on, far, async |mut near, ()| {
+            let _ = up.send(());
+            near.recv().await
+        });
+        let done = inner.run(not_before(gone, opened)).await?;
         assert!(done.is_none(), "a cancelled link has no value");
         Ok(())
     })
@@ -138,25 +141,20 @@ async fn cancelled_from_beside<P: Place>(far: impl AsyncFnOnce(Numbers) -> Resul
 pub(crate) async fn l01_cancel<P: Place>() -> Result<()> {
     let gone = Gone::default();
     let guard = gone.guard();
-    cancelled_from_beside::<P>(async |far| listens(far, guard).await).await?;
-    assert!(gone.get(), "the link completed before its task had cleaned up");
+    cancelled_from_beside::<P>(&gone, async |far| listens(far, guard).await).await?;
     let gone = Gone::default();
     let guard = gone.guard();
-    cancelled_from_beside::<P>(async |far| deaf(far, guard).await).await?;
-    assert!(gone.get(), "the link completed before its task was dropped");
-    Ok(())
+    cancelled_from_beside::<P>(&gone, async |far| deaf(far, guard).await).await
 }
 
 pub(crate) async fn l01_timeout<P: Place>() -> Result<()> {
     let (listener, sleeper) = (Gone::default(), Gone::default());
     let guard = listener.guard();
     let slow = open_link(P::on()?, |far| listens(far, guard), async |mut near, ()| near.recv().await);
-    assert_eq!(move_on_after(A_WHILE, slow).await?, None);
-    assert!(listener.get(), "the link completed before its task had cleaned up");
+    assert_eq!(move_on_after(A_WHILE, not_before(&listener, slow)).await?, None);
     let guard = sleeper.guard();
     let slow = open_link(P::on()?, |far| deaf(far, guard), async |mut near, ()| near.recv().await);
-    assert_eq!(move_on_after(A_WHILE, slow).await?, None);
-    assert!(sleeper.get(), "the link completed before its task was dropped");
+    assert_eq!(move_on_after(A_WHILE, not_before(&sleeper, slow)).await?, None);
     Ok(())
 }
 
@@ -303,7 +301,7 @@ where
 {
     for polls in 0..1000 {
         let gone = Gone::default();
-        let ended = cut(polls, how, make(gone.guard())?).await?;
+        let ended = cut(polls, how, not_before(&gone, make(gone.guard())?)).await?;
         assert!(gone.get(), "cut after {polls} polls, the foreign task has outlived its scope");
         if ended {
             assert!(polls > 1, "there was no await to cut it at");

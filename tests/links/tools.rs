@@ -94,6 +94,13 @@ impl Drop for Guard {
     }
 }
 
+/// Ends as `future` does, by which time its task must be gone: not only when the scope around has waited for that.
+pub(crate) async fn not_before<T>(gone: &Gone, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let ended = future.await;
+    assert!(gone.get(), "it completed before its task had ended");
+    ended
+}
+
 /// A flag that one side sets and the other waits for.
 #[derive(Clone, Default)]
 pub(crate) struct Flag(Arc<AtomicBool>);
