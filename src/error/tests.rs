@@ -47,3 +47,26 @@ fn a_remote_error_keeps_identity_kind_and_grows_its_path() {
     assert_eq!(relayed.relay, ["root/a"]);
     assert!(relayed.type_name.ends_with("Lost"));
 }
+
+#[test]
+fn the_place_is_none_where_a_conversion_was_passed_by_name() {
+    let error = Err::<(), _>(Lost).map_err(Error::from).unwrap_err();
+    assert!(error.location().file().starts_with("/rustc/"), "{}", error.location());
+    assert_eq!(error.to_remote("root", 1).location, None, "a line of std tells nobody anything");
+}
+
+#[test]
+fn c14_a_panic_of_another_thread_does_not_get_the_place_of_one_of_this() {
+    install_hook();
+    let here = std::panic::catch_unwind(|| std::panic::panic_any("here")).unwrap_err();
+    // Caught by somebody who made no error of it.
+    drop(here);
+    let there = std::thread::spawn(|| std::panic::panic_any("there")).join().unwrap_err();
+    let error = Error::from_panic(there);
+    let panicked = error.downcast_ref::<Panicked>().unwrap();
+    assert_eq!((panicked.message(), panicked.location()), ("there", None));
+    let here = std::panic::catch_unwind(|| std::panic::panic_any("here")).unwrap_err();
+    let error = Error::from_panic(here);
+    let place = error.downcast_ref::<Panicked>().unwrap().location().unwrap().to_owned();
+    assert!(place.contains("error/tests.rs"), "{place}");
+}

@@ -6,6 +6,7 @@ use pleach::actor::{ActorNursery, StartFailed};
 use pleach::codec::{Codec, Encoding, Slot, Value};
 use pleach::prelude::*;
 use pleach_codecs::{CBOR, JSON_LZ4, MSGPACK_LZ4, POSTCARD};
+use serde::{Deserialize, Serialize};
 
 use crate::harness::eventually;
 
@@ -92,6 +93,35 @@ async fn t03_what_a_codec_cannot_carry_is_refused_at_the_sender() -> Result<()> 
     let text = format!("{error:?}");
     assert!(text.contains("cannot be encoded as json+lz4: a key in JSON must be text"), "{text}");
     Ok(())
+}
+
+/// Which of the two it is stands inside, so a codec has to say what comes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+enum Tagged {
+    Leaf { width: u32 },
+    Root,
+}
+
+#[pleach::endpoint]
+async fn width(of: Tagged) -> Result<u32> {
+    Ok(if let Tagged::Leaf { width } = of { width } else { 0 })
+}
+
+#[pleach::test]
+async fn t03_arguments_that_a_codec_cannot_give_back_are_no_mistake_of_the_caller() -> Result<()> {
+    eventually(actor_nursery(async |n: ActorNursery| {
+        let actor = n.actor("tree").codecs([POSTCARD]).expose(width).start().await?;
+        let error = actor.run(width, (Tagged::Leaf { width: 3 },)).await.expect_err("postcard does not say what comes");
+        let remote = error.remote().expect("it failed there");
+        assert!(remote.type_name.ends_with("DecodeError") && !error.is_misuse(), "{error:?}");
+        assert!(
+            error.to_string().contains("the arguments for endpoint") && error.to_string().contains("width"),
+            "{error}"
+        );
+        actor.cancel_actor().await
+    }))
+    .await
 }
 
 #[test]

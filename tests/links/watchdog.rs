@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
 use libtest_mimic::Failed;
@@ -128,14 +129,24 @@ fn reports(stderr: impl Read) -> impl Iterator<Item = String> {
     })
 }
 
+/// A program, and the socket at which it waits: neither outlives its test.
+struct Started(Child, PathBuf);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Where it has ended already, these have nothing to do.
+        let _ = (self.0.kill(), self.0.wait(), std::fs::remove_file(&self.1));
+    }
+}
+
 /// Both of them are reported, by whoever can, while they block.
 pub(crate) fn l29_what_blocks_is_reported(who: &str) -> Result<(), Failed> {
     let place = std::env::temp_dir().join(format!("pleach-{}-{}", std::process::id(), harness::unique("reader")));
     let readers = UnixListener::bind(&place)?;
     let mut program = Command::new(std::env::current_exe()?);
     program.args(["--exact", &format!("{who}::blocks_for_a_while")]).env(READER, &place);
-    let mut program = program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    let mut reports = reports(program.stderr.take().expect("it is piped"));
+    let mut program = Started(program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?, place);
+    let mut reports = reports(program.0.stderr.take().expect("it is piped"));
     for task in ["the linked task `links::watchdog::blocks_for_a_while", "no linked task"] {
         let blocked = readers.accept()?;
         // The one before may have been reported again, as it had blocked for twice as long.
@@ -145,7 +156,6 @@ pub(crate) fn l29_what_blocks_is_reported(who: &str) -> Result<(), Failed> {
         }
         drop(blocked);
     }
-    let ended = program.wait()?;
-    std::fs::remove_file(place)?;
+    let ended = program.0.wait()?;
     if ended.success() { Ok(()) } else { Err(ended.to_string().into()) }
 }

@@ -1,6 +1,7 @@
 //! T2 and T4: limits hold, and a peer that lies is an error, not a burden.
 
 use super::pair::{Pair, Xorshift, failure};
+use crate::error::RemoteError;
 use crate::proto::connection::{Connection, Limits, Role};
 use crate::proto::event::{EventKind, OpenError, ProtocolError, SendError};
 use crate::proto::fragment::{Header, Kind, MAX_PAYLOAD};
@@ -40,6 +41,16 @@ fn t02_a_message_beyond_the_limit_is_refused_at_its_sender() {
     pair.drive();
     let error = pair.parent.error(id);
     assert!(error.id == long.id && error.message.ends_with("(cut)"), "an outcome always arrives: {error}");
+}
+
+#[test]
+fn t02_a_failure_loses_its_trace_before_its_words() {
+    let mut pair = Pair::new(Pair::small());
+    let id = pair.open(false);
+    let traced = RemoteError { trace: Some("frame\n".repeat(5000)), ..failure("no milk") };
+    pair.child.conn.finish(id, Err(&traced)).unwrap();
+    pair.drive();
+    assert_eq!(pair.parent.error(id), RemoteError { trace: None, ..traced });
 }
 
 #[test]

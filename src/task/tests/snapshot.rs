@@ -3,7 +3,7 @@
 use std::future::pending;
 
 use super::{ms, settle, virtually};
-use crate::task::sync::Semaphore;
+use crate::task::sync::{Mutex, Semaphore};
 use crate::task::{
     CancelScope, ScopeKind, ScopeNode, TaskNode, TaskState, TaskStatus, WaitsFor, cancellable, channel, move_on_after,
     nursery, shield, sleep, snapshot,
@@ -18,13 +18,15 @@ fn waits_for(task: &TaskNode) -> Option<WaitsFor> {
 
 #[test]
 fn it_says_who_is_there_and_what_each_waits_for() {
-    let permits = Semaphore::new(0);
+    let (permits, lock) = (Semaphore::new(0), Mutex::new(()));
+    let locked = lock.try_lock();
     let tree = virtually(nursery(async |n| {
         let (sender, receiver) = channel::bounded::<u32>(1);
         sender.try_send(1).unwrap();
         n.named("sender").spawn(async move { Ok(sender.send(2).await?) })?;
         n.named("sleeper").spawn(sleep(ms(1000)))?;
         n.named("permits").spawn(async { permits.acquire().await.map(drop) })?;
+        n.named("lock").spawn(async { lock.lock().await.map(drop) })?;
         n.named("foreign").spawn(pending::<crate::Result<()>>())?;
         settle().await?;
         let tree = snapshot().unwrap();
@@ -43,10 +45,12 @@ fn it_says_who_is_there_and_what_each_waits_for() {
             ("sender", Some(WaitsFor::Room)),
             ("sleeper", Some(WaitsFor::Time)),
             ("permits", Some(WaitsFor::Permit)),
+            ("lock", Some(WaitsFor::Lock)),
             ("foreign", None),
         ]
     );
-    assert_eq!(children[3].state, TaskState::Foreign);
+    drop(locked);
+    assert_eq!(children[4].state, TaskState::Foreign);
     assert!(children.iter().all(|child| child.spawned_at.file().ends_with("snapshot.rs")));
 }
 
