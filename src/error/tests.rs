@@ -50,7 +50,10 @@ fn a_remote_error_keeps_identity_kind_and_grows_its_path() {
 
 #[test]
 fn the_place_is_none_where_a_conversion_was_passed_by_name() {
-    let error = Err::<(), _>(Lost).map_err(Error::from).unwrap_err();
+    fn loses() -> std::result::Result<(), Lost> {
+        Err(Lost)
+    }
+    let error = loses().map_err(Error::from).unwrap_err();
     assert!(error.location().file().starts_with("/rustc/"), "{}", error.location());
     assert_eq!(error.to_remote("root", 1).location, None, "a line of std tells nobody anything");
 }
