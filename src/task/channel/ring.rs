@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use super::error::{TrySendError, Why};
-use crate::shim::{Mutex, MutexGuard};
+use crate::shim::{Brief, BriefGuard};
 use crate::task::waiters::{Waiters, wake};
 
 pub(super) struct Shared<T> {
     capacity: usize,
-    state: Mutex<State<T>>,
+    state: Brief<State<T>>,
 }
 
 pub(super) struct State<T> {
@@ -39,15 +39,15 @@ impl<T> Shared<T> {
             alive: Alive { senders: 1, receivers: 1 },
             closed: None,
         };
-        Self { capacity, state: Mutex::new(state) }
+        Self { capacity, state: Brief::new(state) }
     }
 
     pub(super) fn capacity(&self) -> usize {
         self.capacity
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    pub(super) fn lock(&self) -> BriefGuard<'_, State<T>> {
+        self.state.lock()
     }
 
     pub(super) fn has_room(&self, state: &State<T>) -> bool {
@@ -70,7 +70,7 @@ impl<T> Shared<T> {
 
     /// Puts `value` where there is room.
     #[inline]
-    pub(super) fn push_into(&self, mut state: MutexGuard<'_, State<T>>, value: T) {
+    pub(super) fn push_into(&self, mut state: BriefGuard<'_, State<T>>, value: T) {
         state.queue.push_back(value);
         // Whoever finds more room than it needs wakes the next: nobody is passed over if a woken one does not come.
         let next = if self.has_room(&state) { state.senders.next() } else { None };
