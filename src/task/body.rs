@@ -13,9 +13,10 @@ use super::clock::Alarm;
 use super::ending::Ending;
 use super::outcome::{self, cancelled};
 use super::panics;
+use super::running::{self, Entered, current, last_waits};
 use super::scope::{Scope, level};
-use super::strand::{self, Entered, Place, Strand, current, doing, last_waits};
-use super::wait::{Waits, WaitsFor};
+use super::strand::{Place, Strand, doing};
+use super::waits_for::{Waits, WaitsFor};
 use crate::error::Closed;
 use crate::{Error, Result};
 
@@ -101,7 +102,7 @@ impl<F, T> Body<F, T> {
     /// The strand around waits for this one.
     #[inline]
     pub(crate) fn is_waited_for(&self) {
-        strand::waits(Waits { what: WaitsFor::Scope, at: Some(self.place().location()) });
+        running::waits(Waits { what: WaitsFor::Scope, at: Some(self.place().location()) });
     }
 
     /// Drops the user's future as its strand, so that what its `Drop` does belongs to it.

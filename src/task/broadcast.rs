@@ -14,7 +14,8 @@ use futures_lite::{Stream, stream};
 
 use self::ring::{Shared, copy};
 pub use super::channel::SendError;
-use super::wait::{Wait, WaitsFor};
+use super::wait::Wait;
+use super::waits_for::WaitsFor;
 use crate::Result;
 
 /// A channel that keeps the last `capacity` values for receivers that have not had them.

@@ -46,7 +46,7 @@ pub(crate) fn take() -> Census {
 /// have no budget: it is the way by which they come here.
 pub(crate) fn set_trap(trap: impl FnMut() + 'static) -> Trap {
     TRAP.set(Some(Box::new(trap)));
-    super::strand::set_share(0);
+    super::running::set_share(0);
     Trap(())
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Trap(());
 
 impl Drop for Trap {
     fn drop(&mut self) {
-        super::strand::set_share(super::budget::OWN);
+        super::running::set_share(super::budget::OWN);
         TRAP.set(None);
     }
 }

@@ -10,9 +10,10 @@ use async_executor::{FallibleTask, Task};
 use pin_project_lite::pin_project;
 
 use super::body::Body;
+use super::cancellable::{Cancellable, cancellable_as};
 use super::outcome::cancelled;
 use super::scope::Scope;
-use super::wait::{Cancellable, WaitsFor, cancellable_as};
+use super::waits_for::WaitsFor;
 use crate::error::{FailureId, Kind, Mark, Reason, ScopeId};
 use crate::{Error, Result};
 

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use super::strand::{Entrusted, current};
+use super::running::current;
+use super::strand::Entrusted;
 use crate::error::Misuse;
 use crate::{Error, Result};
 

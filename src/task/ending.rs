@@ -7,7 +7,8 @@ use super::cancel::{Scoped, shielded};
 use super::clock::{self, Alarm};
 use super::outcome;
 use super::panics;
-use super::strand::{Detached, Entered, Entrusted, Outside, Place, Strand};
+use super::running::{Entered, Outside};
+use super::strand::{Detached, Entrusted, Place, Strand};
 use crate::{Error, Result};
 
 /// Runs the tail of one strand, for no longer than the grace of its scope.

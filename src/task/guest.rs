@@ -38,7 +38,7 @@ use std::thread::{self, ThreadId};
 
 use super::clock::{self, Clock};
 use super::panics;
-use super::strand::Outside;
+use super::running::Outside;
 use crate::{Error, Result};
 
 /// Polls in one tick, as long as the guest has been woken meanwhile, before the host has its turn.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use futures_lite::{Stream, stream};
 
 use super::clock::{self, Alarm};
-use super::wait::{Wait, WaitsFor};
+use super::wait::Wait;
+use super::waits_for::WaitsFor;
 use crate::Result;
 
 /// Ticks once every `period`, the first time at once; the time counts from the first tick.

@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 use super::cancel::Scoped;
 use super::clock;
 use super::link::Link;
+use super::running::with_current;
 use super::scope::{Deadline, Kind, Scope};
-use super::strand::with_current;
 use crate::error::{Misuse, TimedOut};
 use crate::{Error, Result};
 

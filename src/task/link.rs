@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::clock::{self, Alarm};
+use super::running::{self, with_current};
 use super::scope::{Scope, level};
-use super::strand::{self, Strand, with_current};
+use super::strand::Strand;
 use crate::Result;
 use crate::error::Reason;
 
@@ -73,7 +74,7 @@ impl Link {
         }
         self.unlink();
         self.linked = true;
-        if let Some(strand) = strand::current() {
+        if let Some(strand) = running::current() {
             let key = strand.scope().adopt(&self.scope, Some(&strand));
             self.parent = Some((strand, key));
         }

@@ -5,6 +5,7 @@ mod body;
 pub mod broadcast;
 mod budget;
 mod cancel;
+mod cancellable;
 pub(crate) mod census;
 pub mod channel;
 mod child;
@@ -23,6 +24,7 @@ pub mod oneshot;
 mod outcome;
 pub(crate) mod panics;
 mod roster;
+mod running;
 mod scope;
 mod shared;
 mod snapshot;
@@ -31,12 +33,14 @@ pub mod sync;
 pub mod time;
 mod wait;
 mod waiters;
+mod waits_for;
 pub mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use cancel::CancelScope;
+pub use cancellable::{Cancellable, cancellable, checkpoint};
 pub use child::{Child, ChildFailed, Joining};
 pub(crate) use defer::entrust_or;
 pub use defer::{defer, entrust};
@@ -50,7 +54,9 @@ pub use nursery::{
 pub use shared::{Holder, Shared};
 pub use snapshot::{ScopeKind, ScopeNode, TaskNode, TaskState, snapshot};
 pub use time::{Clock, VirtualClock, sleep, sleep_until};
-pub use wait::{Cancellable, Wait, WaitsFor, cancellable, checkpoint};
+pub use wait::Wait;
+pub use waits_for::WaitsFor;
 
+pub(crate) use cancellable::not_cancelled;
 pub(crate) use outcome::{gather as one_error, sift, stray};
-pub(crate) use wait::{current_mark, not_cancelled, reason_below, remaining_grace};
+pub(crate) use wait::{current_mark, reason_below, remaining_grace};

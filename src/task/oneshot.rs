@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 pub use super::channel::SendError;
-use super::wait::{Wait, WaitsFor};
+use super::wait::Wait;
+use super::waits_for::WaitsFor;
 use crate::Result;
 use crate::shim::{Mutex, MutexGuard};
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::clock;
+use super::running::current;
 use super::scope::{Kind, Scope};
-use super::strand::{Strand, current, doing};
-use super::wait::WaitsFor;
+use super::strand::{Strand, doing};
+use super::waits_for::WaitsFor;
 use crate::error::{Reason, ScopeId};
 
 /// A scope at the moment of the snapshot, with all that is in it.

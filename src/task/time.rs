@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use super::cancellable::cancellable_as;
 use super::clock::{self, Alarm};
-use super::wait::{WaitsFor, cancellable_as};
+use super::waits_for::WaitsFor;
 use crate::Result;
 
 pub use super::clock::{Clock, Timer};

@@ -1,19 +1,17 @@
 //! Runtime awaits: how every await of the runtime meets a cancel (rules R1, R2 and R5).
 
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::panic::Location;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
-
 use super::census;
 use super::clock::{self, Alarm};
 use super::outcome::cancelled;
-use super::strand::{self, Strand, with_current};
+use super::running::{self, with_current};
+use super::strand::Strand;
+use super::waits_for::{Waits, WaitsFor};
 use crate::Result;
 use crate::error::{Mark, Reason};
 
@@ -21,93 +19,11 @@ use crate::error::{Mark, Reason};
 const PATIENCE: u32 = 1000;
 const NAP: Duration = Duration::from_millis(1);
 
-/// What a runtime await waits for, as a [snapshot](super::snapshot) shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WaitsFor {
-    /// A value that somebody sends.
-    Value,
-    /// Room for a value.
-    Room,
-    /// A point in time.
-    Time,
-    /// A child of a nursery.
-    Child,
-    /// What runs in a scope of its own: its tasks are in the snapshot.
-    Scope,
-    /// The first word of something that was started.
-    Start,
-    /// A permit.
-    Permit,
-    /// A lock.
-    Lock,
-    /// Something that happens once.
-    Event,
-    /// The other end of a dialog.
-    Dialog,
-    /// Something of another library, see [`cancellable`].
-    Foreign,
-    /// Its next turn.
-    Turn,
-    /// Something else.
-    Other,
-}
-
-impl WaitsFor {
-    const ALL: [Self; 13] = [
-        Self::Value,
-        Self::Room,
-        Self::Time,
-        Self::Child,
-        Self::Scope,
-        Self::Start,
-        Self::Permit,
-        Self::Lock,
-        Self::Event,
-        Self::Dialog,
-        Self::Foreign,
-        Self::Turn,
-        Self::Other,
-    ];
-
-    /// The one that `what as u8` came from.
-    pub(crate) fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|what| *what as u8 == number)
-    }
-}
-
-impl fmt::Display for WaitsFor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Value => "a value",
-            Self::Room => "room for a value",
-            Self::Time => "a point in time",
-            Self::Child => "a child",
-            Self::Scope => "a scope of its own",
-            Self::Start => "a start",
-            Self::Permit => "a permit",
-            Self::Lock => "a lock",
-            Self::Event => "an event",
-            Self::Dialog => "the other end of a dialog",
-            Self::Foreign => "something foreign",
-            Self::Turn => "its turn",
-            Self::Other => "something",
-        })
-    }
-}
-
-/// A wait as it is kept: for what, and in which line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Waits {
-    pub(crate) what: WaitsFor,
-    pub(crate) at: Option<&'static Location<'static>>,
-}
-
 /// The part of a runtime await that has to do with cancellation, for whoever writes a `poll_` function of their own.
 ///
 /// At each poll: [`check`](Wait::check) before the attempt; then, if the attempt is pending, [`park`](Wait::park); if it
 /// has succeeded, [`done`](Wait::done). One `Wait` serves any number of awaits after each other. Outside every scope it
-/// does nothing. An `async fn` needs none of this: see [`cancellable`].
+/// does nothing. An `async fn` needs none of this: see [`cancellable`](super::cancellable()).
 ///
 /// ```
 /// use std::collections::VecDeque;
@@ -240,7 +156,7 @@ impl Wait {
     /// The attempt is pending: a request must find the waker.
     #[inline]
     pub fn park(&mut self, cx: &mut Context<'_>) {
-        if strand::parks(Waits { what: self.what, at: self.at }, cx.waker()) {
+        if running::parks(Waits { what: self.what, at: self.at }, cx.waker()) {
             self.done();
         } else {
             self.register(cx);
@@ -248,7 +164,7 @@ impl Wait {
     }
 
     fn register(&mut self, cx: &mut Context<'_>) {
-        let Some(strand) = strand::current() else { return self.leave() };
+        let Some(strand) = running::current() else { return self.leave() };
         if let Some((home, key)) = &self.registered
             && Arc::ptr_eq(home, &strand)
         {
@@ -318,9 +234,9 @@ enum Special {
 
 /// The current strand, if its scope is requested.
 #[inline]
-fn requested_strand() -> Option<Arc<Strand>> {
+pub(super) fn requested_strand() -> Option<Arc<Strand>> {
     let requested = with_current(|current, _| current.is_some_and(|place| place.scope().is_requested()));
-    requested.then(strand::current).flatten()
+    requested.then(running::current).flatten()
 }
 
 /// Why the scope of the current strand was cancelled, if it was.
@@ -340,118 +256,4 @@ pub(crate) fn reason_below() -> Reason {
 pub(crate) fn remaining_grace() -> Option<Duration> {
     let end = requested_strand()?.scope().grace_end()?;
     Some(end.saturating_duration_since(clock::now()))
-}
-
-pin_project! {
-    /// A foreign future as a runtime await; see [`cancellable`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Cancellable<F> {
-        #[pin]
-        future: Option<F>,
-        wait: Wait,
-        started: bool,
-    }
-}
-
-impl<F> fmt::Debug for Cancellable<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cancellable").field("started", &self.started).finish_non_exhaustive()
-    }
-}
-
-/// Makes a foreign future a runtime await: it returns `Cancelled` when its scope is cancelled, instead of being dropped
-/// together with the strand around it.
-///
-/// A future that was started and is ready wins over the cancel. One that was not started is not started any more.
-///
-/// # Errors
-/// `Cancelled` if the scope around it was cancelled; `future` has been dropped then.
-///
-/// # Cancel safety
-/// That of `future`, which is dropped with it.
-///
-/// ```
-/// use pleach::task::{cancellable, time::VirtualClock};
-///
-/// let two = VirtualClock::block_on(cancellable(async { 1 + 1 }));
-/// assert_eq!(two.unwrap(), 2);
-/// ```
-#[track_caller]
-pub fn cancellable<F: Future>(future: F) -> Cancellable<F> {
-    cancellable_as(WaitsFor::Foreign, future)
-}
-
-/// [`cancellable`] for something of the runtime's.
-#[track_caller]
-pub(crate) fn cancellable_as<F: Future>(what: WaitsFor, future: F) -> Cancellable<F> {
-    Cancellable { future: Some(future), wait: Wait::new(what), started: false }
-}
-
-impl<F: Future> Future for Cancellable<F> {
-    type Output = Result<F::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if *this.started
-            && let Some(strand) = requested_strand()
-        {
-            // A last look: what has happened already must not be lost.
-            if let Poll::Ready(output) = poll_some(this.future.as_mut(), cx) {
-                this.wait.done();
-                strand.touch();
-                return Poll::Ready(Ok(output));
-            }
-        }
-        if let Err(error) = ready!(this.wait.check(cx)) {
-            this.future.set(None);
-            return Poll::Ready(Err(error));
-        }
-        *this.started = true;
-        let polled = poll_some(this.future.as_mut(), cx);
-        match polled {
-            Poll::Ready(_) => this.wait.done(),
-            Poll::Pending => this.wait.park(cx),
-        }
-        polled.map(Ok)
-    }
-}
-
-fn poll_some<F: Future>(future: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
-    future.as_pin_mut().expect("polled after it was ready").poll(cx)
-}
-
-/// Looks whether the scope was cancelled, before something is started that others would see.
-pub(crate) async fn not_cancelled() -> Result<()> {
-    let mut wait = Wait::default();
-    poll_fn(move |cx| wait.check(cx)).await
-}
-
-/// Lets others run once, and looks whether the scope was cancelled.
-///
-/// # Errors
-/// `Cancelled` if it was.
-///
-/// # Cancel safety
-/// Nothing is lost by dropping it.
-///
-/// ```
-/// use pleach::task::{checkpoint, time::VirtualClock};
-///
-/// VirtualClock::block_on(checkpoint()).unwrap();
-/// ```
-#[track_caller]
-pub fn checkpoint() -> impl Future<Output = Result<()>> + Send {
-    let mut wait = Wait::new(WaitsFor::Turn);
-    let mut yielded = false;
-    poll_fn(move |cx| {
-        ready!(wait.check(cx))?;
-        if yielded {
-            wait.done();
-            return Poll::Ready(Ok(()));
-        }
-        yielded = true;
-        wait.park(cx);
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
 }

@@ -13,7 +13,8 @@ use std::task::{Context, Poll, Waker};
 pub use self::receiver::Receiver;
 pub use super::channel::SendError;
 use super::crowd::{Crowd, wake_all};
-use super::wait::{Wait, WaitsFor};
+use super::wait::Wait;
+use super::waits_for::WaitsFor;
 use crate::Result;
 
 /// A channel that holds one value, at first `initial`; whoever sends replaces it.

@@ -13,7 +13,8 @@ use crate::task::clock::{self, Alarm};
 use crate::task::nursery::{Nursery, nursery_at};
 use crate::task::outcome;
 use crate::task::scope::Scope;
-use crate::task::wait::{Wait, WaitsFor};
+use crate::task::wait::Wait;
+use crate::task::waits_for::WaitsFor;
 use crate::{Error, Result};
 
 /// Runs `futures` by `policy`. They are made here and now: an iterator need not be `Send`.

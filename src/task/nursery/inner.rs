@@ -15,9 +15,10 @@ use crate::task::body::Body;
 use crate::task::link::{Grace, Link};
 use crate::task::panics;
 use crate::task::roster::Watch;
+use crate::task::running::{self, is_wholly_spent};
 use crate::task::scope::{Kind, Scope};
-use crate::task::strand::{self, Place, is_wholly_spent};
-use crate::task::wait::{Waits, WaitsFor};
+use crate::task::strand::Place;
+use crate::task::waits_for::{Waits, WaitsFor};
 use crate::{Error, Result};
 
 /// How many children are polled per poll of the nursery, before its host gets a turn.
@@ -252,7 +253,7 @@ async fn run<X: Polls, T>(
             return Poll::Ready(());
         }
         link.entitle();
-        strand::waits(Waits { what: WaitsFor::Scope, at: Some(opened_at) });
+        running::waits(Waits { what: WaitsFor::Scope, at: Some(opened_at) });
         Poll::Pending
     })
     .await;

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use crate::error::Closed;
 use crate::task::cancel::CancelScope;
+use crate::task::cancellable::cancellable_as;
 use crate::task::child::{Child, ChildFailed};
 use crate::task::limit::shield;
 use crate::task::outcome::cancelled;
-use crate::task::strand::with_current;
-use crate::task::wait::{WaitsFor, cancellable_as, remaining_grace};
+use crate::task::running::with_current;
+use crate::task::wait::remaining_grace;
+use crate::task::waits_for::WaitsFor;
 use crate::{Error, Result};
 
 /// A child's word to whoever [starts](super::Nursery::start) it. Dropped without a word, the child goes on and is still

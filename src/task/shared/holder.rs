@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use super::life::Phase;
 use super::user::Slot;
 use crate::Result;
-use crate::task::wait::{Wait, WaitsFor};
+use crate::task::wait::Wait;
+use crate::task::waits_for::WaitsFor;
 
 /// The side of a resource, for its opener; see [`Shared`](super::Shared).
 pub struct Holder<V> {

@@ -9,7 +9,7 @@ use crate::error::{FailureId, Kind, Reason};
 use crate::task::cancel::CancelScope;
 use crate::task::child::ChildFailed;
 use crate::task::crowd::{Crowd, wake_all};
-use crate::task::strand::current;
+use crate::task::running::current;
 use crate::task::wait::reason_below;
 use crate::{Error, Result};
 

@@ -18,8 +18,10 @@ pub(super) use self::resource::launch;
 use self::table::{Entered, Table};
 pub(super) use self::user::{Slot, User, leave};
 use super::cancel::CancelScope;
+use super::cancellable::not_cancelled;
 use super::nursery::Nursery;
-use super::wait::{Wait, WaitsFor, not_cancelled};
+use super::wait::Wait;
+use super::waits_for::WaitsFor;
 use crate::Result;
 
 /// Resources by key, each open as long as somebody uses it. Clones are the same resources.

@@ -14,7 +14,8 @@ use crate::task::limit::shield;
 use crate::task::nursery::Nursery;
 use crate::task::outcome::{sift, stray};
 use crate::task::panics;
-use crate::task::strand::{Place, with_current};
+use crate::task::running::with_current;
+use crate::task::strand::Place;
 use crate::task::wait::current_mark;
 use crate::{Error, Result};
 

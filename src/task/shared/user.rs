@@ -10,8 +10,10 @@ use crate::error::Closed;
 use crate::task::cancel::CancelScope;
 use crate::task::limit::shield;
 use crate::task::outcome;
-use crate::task::strand::{Entrusted, current};
-use crate::task::wait::{Wait, WaitsFor};
+use crate::task::running::current;
+use crate::task::strand::Entrusted;
+use crate::task::wait::Wait;
+use crate::task::waits_for::WaitsFor;
 use crate::{Error, Result};
 
 /// A resource: its life, and its value as long as that may be asked for.

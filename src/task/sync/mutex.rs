@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use super::semaphore::{Acquiring, Permit, Semaphore};
 use crate::Result;
 use crate::shim;
-use crate::task::wait::WaitsFor;
+use crate::task::waits_for::WaitsFor;
 
 /// A value that one task at a time has, also over its awaits.
 ///

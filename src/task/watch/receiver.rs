@@ -10,7 +10,8 @@ use futures_lite::{Stream, stream};
 use super::Shared;
 use crate::Result;
 use crate::task::crowd::wake_all;
-use crate::task::wait::{Wait, WaitsFor};
+use crate::task::wait::Wait;
+use crate::task::waits_for::WaitsFor;
 
 /// An end that looks. A clone has seen what this one has.
 pub struct Receiver<T> {
