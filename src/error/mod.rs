@@ -3,10 +3,12 @@
 //! [`Error`] is dynamic: any `std::error::Error + Send + Sync + 'static` becomes one by `?`. It remembers *where* it was
 //! born and carries an identity, so that a failure which ends ten dialogs is still one failure when it is reported.
 
+mod identity;
 mod panicked;
 mod plain;
 mod reason;
 mod remote;
+mod show;
 #[cfg(test)]
 mod tests;
 
@@ -14,58 +16,17 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
-
+pub use identity::{FailureId, Kind};
 pub use panicked::Panicked;
 pub(crate) use panicked::install_hook;
 pub use plain::{Closed, Ended, Group, Misuse, TimedOut};
 pub use reason::{Cancelled, Mark, Reason, ScopeId};
 pub use remote::RemoteError;
+use show::Boxed;
 
 /// What every fallible operation of the runtime returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Names one failure, from its birth on, in every process that hears of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct FailureId(u64);
-
-impl FailureId {
-    /// A number no other failure of the tree has: this process in the upper bits, a count in the lower ones.
-    pub(crate) fn fresh() -> Self {
-        Self(fresh_id())
-    }
-}
-
-fn fresh_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    // Asked for once: every scope takes a number, and the process's own is a system call away.
-    static PROCESS: OnceLock<u64> = OnceLock::new();
-    let process = *PROCESS.get_or_init(|| u64::from(std::process::id()) << 40);
-    process | (NEXT.fetch_add(1, Ordering::Relaxed) & 0xFF_FFFF_FFFF)
-}
-
-/// What sort of failure an [`Error`] is, wherever it came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Kind {
-    /// User code, or a runtime operation, returned an error.
-    Failed,
-    /// A scope was cancelled; see [`Cancelled`].
-    Cancelled,
-    /// User code panicked; see [`Panicked`].
-    Panicked,
-    /// A deadline of this side ran out; see [`TimedOut`].
-    TimedOut,
-    /// A process is gone, with or without a last word.
-    Died,
-    /// The runtime was used in a way it refuses; the text names the remedy.
-    Misuse,
-    /// Several independent failures; see [`Group`].
-    Group,
-}
 
 /// The error of the runtime: any failure, with an identity, a birth place and a kind.
 ///
@@ -415,60 +376,5 @@ impl std::ops::Deref for Error {
 
     fn deref(&self) -> &Self::Target {
         &*self.0.source
-    }
-}
-
-impl Error {
-    fn write_context(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.context.iter().rev().try_for_each(|what| write!(f, "{what}: "))
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_context(f)?;
-        write!(f, "{}", self.0.source)
-    }
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(group) = self.downcast_ref::<Group>() {
-            self.write_context(f)?;
-            return write!(f, "{group:?}");
-        }
-        write!(f, "{self}")?;
-        if self.remote().is_none()
-            && let Some(place) = self.birth_place()
-        {
-            write!(f, "\n   at {place}")?;
-        }
-        let mut next = self.0.source.source();
-        while let Some(cause) = next {
-            write!(f, "\n   because {cause}")?;
-            next = cause.source();
-        }
-        Ok(())
-    }
-}
-
-/// An [`Error`] in the clothes of `std::error::Error`.
-struct Boxed(Error);
-
-impl fmt::Debug for Boxed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for Boxed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl StdError for Boxed {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.0.0.source)
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, FailureId, fresh_id};
+use super::identity::fresh_id;
+use super::{Error, FailureId};
 
 /// Names one cancel scope, unique in the tree for the same reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
