@@ -3,7 +3,7 @@
 //! Half of what an uncontended `Mutex` costs is its release, which must look for sleepers. Nobody sleeps at this one, so its
 //! release is a plain store. Whoever finds it taken looks a few times, for a holder that runs on another CPU; then lets others
 //! run, for one that has lost its CPU; then naps, for one whose priority is so low that it gets none beside those who look.
-//! Never to be held over a wake, a system call or code of a user's; to clone a waker is the one thing of somebody else's in it.
+//! Never to be held over a wake, a system call or code of a user's: to clone a waker, and to let a queue grow, is the most.
 
 #[cfg(pleach_loom)]
 mod of_loom {

@@ -3,6 +3,7 @@
 
 mod entry;
 mod job;
+mod run_queue;
 mod signals;
 mod stack;
 
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
 pub(crate) use job::{Job, Named};
+pub(crate) use run_queue::{LocalRunQueue, RunQueue};
 pub(crate) use signals::{
     Interruptible, interrupts, keep_exit_statuses, leave_the_terminal_to_the_root, sigterm_pipe, survive_broken_pipes,
 };

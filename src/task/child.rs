@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 
-use async_executor::{FallibleTask, Task};
+use async_task::{FallibleTask, Task};
 use pin_project_lite::pin_project;
 
 use super::body::Body;

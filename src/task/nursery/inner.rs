@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use async_executor::{Executor, LocalExecutor};
-
 use super::parallel::Crew;
 use crate::error::{Closed, Reason};
+use crate::sys::{LocalRunQueue, RunQueue};
 use crate::task::body::Body;
 use crate::task::link::{Grace, Link};
 use crate::task::panics;
@@ -44,33 +43,43 @@ pub(super) struct Inner<X> {
 
 pub(super) struct Children<X> {
     pub(super) scope: Arc<Scope>,
-    pub(super) executor: X,
+    pub(super) queue: X,
 }
 
 /// What polls the children of a nursery.
 pub(super) trait Polls {
     fn new() -> Self;
-    /// Polls one that can go on, when there is one.
-    fn tick(&self) -> impl Future<Output = ()>;
+    /// The nursery is polled, and will look for children that can go on.
+    fn awake(&self);
+    /// Polls one that can go on; without any, the nursery is woken once there is one.
+    fn poll_run(&self, cx: &Context<'_>) -> Poll<()>;
 }
 
-impl Polls for Executor<'_> {
+impl Polls for RunQueue<'_> {
     fn new() -> Self {
-        Executor::new()
+        RunQueue::new()
     }
 
-    fn tick(&self) -> impl Future<Output = ()> {
-        Executor::tick(self)
+    fn awake(&self) {
+        RunQueue::awake(self);
+    }
+
+    fn poll_run(&self, cx: &Context<'_>) -> Poll<()> {
+        RunQueue::poll_run(self, cx)
     }
 }
 
-impl Polls for LocalExecutor<'_> {
+impl Polls for LocalRunQueue<'_> {
     fn new() -> Self {
-        LocalExecutor::new()
+        LocalRunQueue::new()
     }
 
-    fn tick(&self) -> impl Future<Output = ()> {
-        LocalExecutor::tick(self)
+    fn awake(&self) {
+        LocalRunQueue::awake(self);
+    }
+
+    fn poll_run(&self, cx: &Context<'_>) -> Poll<()> {
+        LocalRunQueue::poll_run(self, cx)
     }
 }
 
@@ -98,7 +107,7 @@ impl<X: Polls> Inner<X> {
         if self.become_(PARENT) == BARREN {
             return Err(Closed);
         }
-        let make = || Children { scope: Scope::of_children(&self.scope), executor: X::new() };
+        let make = || Children { scope: Scope::of_children(&self.scope), queue: X::new() };
         let children = self.children.get_or_init(make);
         self.first_child.wake();
         Ok(children)
@@ -181,20 +190,17 @@ impl<X: Polls> Drop for Closing<'_, X> {
     }
 }
 
-/// Polls the children. It is kept from poll to poll: a dropped `tick` loses its wake.
-async fn drive<X: Polls>(children: &Children<X>) {
-    loop {
-        for _ in 0..TURN {
-            children.executor.tick().await;
-            if children.scope.count.live() == 0 {
-                return;
-            }
-            if is_wholly_spent() {
-                break;
-            }
+/// Polls the children that can go on, a turn's worth of them.
+fn poll_children<X: Polls>(children: &Children<X>, cx: &Context<'_>) {
+    for _ in 0..TURN {
+        if children.queue.poll_run(cx).is_pending() || children.scope.count.live() == 0 {
+            return;
         }
-        futures_lite::future::yield_now().await;
+        if is_wholly_spent() {
+            break;
+        }
     }
+    cx.waker().wake_by_ref();
 }
 
 /// Runs `f` with a handle of a new nursery.
@@ -226,27 +232,22 @@ async fn run<X: Polls, T>(
 ) -> Option<T> {
     let place = Place::at(link.scope(), opened_at);
     let mut body = pin!(Some(Body::of_scope(place, body)));
-    let mut driver = pin!(None);
     let mut grace = Grace::default();
     let mut value = None;
     let _closing = Closing(inner);
     poll_fn(|cx| {
         link.tick(cx);
         if let Some(children) = inner.children.get() {
+            children.queue.awake();
             grace.tick(&children.scope, cx);
         }
         if let Some(result) = poll_body(body.as_mut(), cx) {
             value = keep(inner, result);
         }
-        if driver.is_none()
-            && let Some(children) = inner.children_or_wait(cx)
+        if let Some(children) = inner.children_or_wait(cx)
+            && !inner.is_quiet()
         {
-            driver.set(Some(drive(children)));
-        }
-        if !inner.is_quiet()
-            && let Some(driver) = driver.as_mut().as_pin_mut()
-        {
-            let _ = driver.poll(cx);
+            poll_children(children, cx);
         }
         inner.crew.watch(cx);
         if inner.is_quiet() {

@@ -5,12 +5,11 @@ use std::future::Future;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
 
-use async_executor::LocalExecutor;
-
 use super::inner::{Children, Inner, open};
 use super::start::{self, TaskStatus};
 use crate::Result;
 use crate::error::Closed;
+use crate::sys::LocalRunQueue;
 use crate::task::body::Body;
 use crate::task::child::{Child, ChildFuture};
 use crate::task::panics;
@@ -59,7 +58,7 @@ where
 /// The handle of a nursery whose children stay on their thread. Clones are the same nursery; none keeps it open.
 #[derive(Clone)]
 pub struct LocalNursery<'env> {
-    inner: Weak<Inner<LocalExecutor<'env>>>,
+    inner: Weak<Inner<LocalRunQueue<'env>>>,
 }
 
 impl<'env> LocalNursery<'env> {
@@ -101,10 +100,10 @@ impl<'env> LocalNursery<'env> {
         T: 'env,
     {
         let inner = self.inner.upgrade().ok_or(Closed)?;
-        let Children { scope, executor } = inner.children()?;
+        let Children { scope, queue } = inner.children()?;
         scope.count_in()?;
         let body = Body::child(place(scope), future);
-        Ok(Child::new(executor.spawn(ChildFuture::new(body)), inner.scope.id()))
+        Ok(Child::new(queue.spawn(ChildFuture::new(body)), inner.scope.id()))
     }
 
     /// Starts a child and waits until it has started, see [`Nursery::start`](super::Nursery::start).

@@ -11,8 +11,6 @@ use std::panic::Location;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use async_executor::Executor;
-
 use self::inner::{Children, Inner, open};
 pub use self::local::{LocalNursery, local_nursery};
 pub use self::parallel::{Parallel, enter as enter_parallel};
@@ -25,6 +23,7 @@ use super::snapshot::{ScopeNode, snapshot_of};
 use super::strand::Place;
 use crate::Result;
 use crate::error::{Closed, Reason};
+use crate::sys::RunQueue;
 
 /// Runs `f` with a nursery, and returns when it and all children have ended.
 ///
@@ -84,7 +83,7 @@ where
 /// The handle of a nursery, to start children with. Clones are the same nursery; none keeps it open.
 #[derive(Clone)]
 pub struct Nursery<'env> {
-    inner: Weak<Inner<Executor<'env>>>,
+    inner: Weak<Inner<RunQueue<'env>>>,
 }
 
 impl<'env> Nursery<'env> {
@@ -179,12 +178,12 @@ impl<'env> Nursery<'env> {
     {
         let Some(host) = parallel::ambient() else { return self.start_child(future, place) };
         let inner = self.inner.upgrade().ok_or(Closed)?;
-        let Children { scope, executor } = inner.children()?;
+        let Children { scope, queue } = inner.children()?;
         scope.count_in()?;
         let child = ChildFuture::new(Body::child(place(scope), future));
         let child = inner.crew.hire(&host, child, inner.scope.id());
         // A nursery that sleeps does not know yet that it has to watch for the end of this one.
-        executor.spawn(async {}).detach();
+        queue.nudge();
         Ok(child)
     }
 
@@ -240,10 +239,10 @@ impl<'env> Nursery<'env> {
         T: Send + 'env,
     {
         let inner = self.inner.upgrade().ok_or(Closed)?;
-        let Children { scope, executor } = inner.children()?;
+        let Children { scope, queue } = inner.children()?;
         scope.count_in()?;
         let body = Body::child(place(scope), future);
-        Ok(Child::new(executor.spawn(ChildFuture::new(body)), inner.scope.id()))
+        Ok(Child::new(queue.spawn(ChildFuture::new(body)), inner.scope.id()))
     }
 
     /// Starts a child of which `hears` is told, and this nursery nothing: its failure is not one of the nursery.
@@ -255,10 +254,10 @@ impl<'env> Nursery<'env> {
         H::Left: Send + 'env,
     {
         let inner = self.inner.upgrade().ok_or(Closed)?;
-        let Children { scope, executor } = inner.children()?;
+        let Children { scope, queue } = inner.children()?;
         scope.count_in()?;
         let body = Body::child(Place::at(scope, at), future);
-        executor.spawn(ChildFuture::heard_by(hears, body)).detach();
+        queue.spawn(ChildFuture::heard_by(hears, body)).detach();
         Ok(())
     }
 

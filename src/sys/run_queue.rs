@@ -1,0 +1,403 @@
+//! Tasks that one owner polls, in the order in which they were woken; their futures may borrow what outlives the owner.
+//!
+//! An executor for several threads pays at each wake for a queue without locks, and for a list of those who sleep. A nursery is
+//! polled by one task only, so its children need no more than a queue and one waker behind one short lock. Once the queue has its
+//! size a wake allocates nothing.
+//!
+//! # Why it is sound
+//! A task may hold a future that borrows for `'a`, so none may be polled or dropped once `'a` is over. Futures are polled in
+//! [`poll_run`](RunQueue::poll_run), which borrows the queue, and dropped there or by the queue's own drop, which returns only when
+//! there are none left. Both have the lifetime `'a`, and it is invariant, so that nobody can put in what lives shorter. Whoever
+//! keeps a waker keeps the memory of a task, not its future. A destructor of a future's that panics ends the process, by
+//! `async_task`. A queue that is leaked is never polled again, and holds its tasks for ever: one that can go on is in it.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use async_task::{Builder, Runnable, Task};
+use pin_project_lite::pin_project;
+use slab::Slab;
+
+use crate::shim::Brief;
+
+/// A queue that is larger gives its memory back when it is empty.
+const KEEP: usize = 1024;
+
+/// Tasks of one owner.
+pub(crate) struct RunQueue<'a> {
+    shared: Arc<Shared>,
+    borrowed: PhantomData<fn(&'a ()) -> &'a ()>,
+}
+
+/// The same for futures that stay on their thread.
+pub(crate) struct LocalRunQueue<'a> {
+    queue: RunQueue<'a>,
+    here: PhantomData<*const ()>,
+}
+
+struct Shared {
+    state: Brief<State>,
+    /// Whether the owner is to be woken. Set under the lock. The owner clears it also without: it looks into the queue after that
+    /// and before it sleeps again.
+    asleep: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Those that can go on.
+    ready: VecDeque<Runnable>,
+    /// Of the owner, once it has slept.
+    owner: Option<Waker>,
+    /// Of all tasks that have a future.
+    alive: Slab<Waker>,
+}
+
+impl<'a> RunQueue<'a> {
+    pub(crate) fn new() -> Self {
+        let shared = Shared { state: Brief::new(State::default()), asleep: AtomicBool::new(false) };
+        Self { shared: Arc::new(shared), borrowed: PhantomData }
+    }
+
+    /// Begins a task, which is polled when its turn comes.
+    pub(crate) fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'a,
+        F::Output: Send + 'a,
+    {
+        // SAFETY: the future and its output are `Send`, and both live for `'a`.
+        unsafe { self.spawn_unchecked(future) }
+    }
+
+    /// # Safety
+    /// The future and its output must live for `'a`, and be `Send` unless the queue is used and dropped on this thread alone.
+    unsafe fn spawn_unchecked<F: Future>(&self, future: F) -> Task<F::Output> {
+        let key = self.shared.state.lock().alive.insert(Waker::noop().clone());
+        let leaving = Leaving { shared: self.shared.clone(), key };
+        let future = Alive { future, leaving };
+        let shared = self.shared.clone();
+        let schedule = move |runnable| shared.schedule(runnable);
+        // SAFETY: `schedule` is `Send`, `Sync` and `'static`. The runnable stays in the hands of this queue, by the promise of the
+        // caller on a thread where it may be, and is gone before `'a` is over, see the head of this file.
+        let (runnable, task) = unsafe { Builder::new().propagate_panic(true).spawn_unchecked(|()| future, schedule) };
+        let waker = runnable.waker();
+        let owner = {
+            let mut state = self.shared.state.lock();
+            state.alive[key] = waker;
+            state.ready.push_back(runnable);
+            self.shared.owner_to_wake(&mut state)
+        };
+        wake(owner);
+        task
+    }
+
+    /// The owner is polled, and will look into the queue: it need not be woken.
+    #[inline]
+    pub(crate) fn awake(&self) {
+        if self.shared.asleep.load(Ordering::Relaxed) {
+            self.shared.asleep.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Has the owner polled once more.
+    pub(crate) fn nudge(&self) {
+        let owner = self.shared.owner_to_wake(&mut self.shared.state.lock());
+        wake(owner);
+    }
+
+    /// Polls one task that can go on. If there is none the owner is woken once there is.
+    pub(crate) fn poll_run(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.shared.state.lock();
+        match state.ready.pop_front() {
+            Some(runnable) => {
+                let large = state.give_back();
+                drop(state);
+                drop(large);
+                runnable.run();
+                Poll::Ready(())
+            }
+            None => {
+                let old = match &state.owner {
+                    Some(owner) if owner.will_wake(cx.waker()) => None,
+                    _ => state.owner.replace(cx.waker().clone()),
+                };
+                self.shared.asleep.store(true, Ordering::Relaxed);
+                drop(state);
+                drop(old);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for RunQueue<'_> {
+    fn drop(&mut self) {
+        self.shared.clear();
+    }
+}
+
+impl<'a> LocalRunQueue<'a> {
+    pub(crate) fn new() -> Self {
+        Self { queue: RunQueue::new(), here: PhantomData }
+    }
+
+    /// See [`RunQueue::spawn`].
+    pub(crate) fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + 'a,
+        F::Output: 'a,
+    {
+        // SAFETY: both live for `'a`, and the queue, which is neither `Send` nor `Sync`, is used and dropped on this thread.
+        unsafe { self.queue.spawn_unchecked(future) }
+    }
+
+    /// See [`RunQueue::awake`].
+    #[inline]
+    pub(crate) fn awake(&self) {
+        self.queue.awake();
+    }
+
+    /// See [`RunQueue::poll_run`].
+    pub(crate) fn poll_run(&self, cx: &Context<'_>) -> Poll<()> {
+        self.queue.poll_run(cx)
+    }
+}
+
+impl Shared {
+    /// A task can go on.
+    fn schedule(&self, runnable: Runnable) {
+        let owner = {
+            let mut state = self.state.lock();
+            state.ready.push_back(runnable);
+            self.owner_to_wake(&mut state)
+        };
+        wake(owner);
+    }
+
+    #[inline]
+    fn owner_to_wake(&self, state: &mut State) -> Option<Waker> {
+        if !self.asleep.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.asleep.store(false, Ordering::Relaxed);
+        state.owner.take()
+    }
+
+    /// Drops the futures of all tasks. One that another thread is just about to queue is waited for.
+    fn clear(&self) {
+        loop {
+            let ready = std::mem::take(&mut self.state.lock().ready);
+            if !ready.is_empty() {
+                drop(ready);
+                continue;
+            }
+            let waiting: Vec<_> = self.state.lock().alive.iter().map(|(_, waker)| waker.clone()).collect();
+            if waiting.is_empty() {
+                return;
+            }
+            waiting.into_iter().for_each(Waker::wake); // now they are in the queue
+            if self.state.lock().ready.is_empty() {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+impl State {
+    /// The memory of a queue that was large and is empty.
+    #[inline]
+    fn give_back(&mut self) -> Option<VecDeque<Runnable>> {
+        let too_large = self.ready.capacity() > KEEP && self.ready.is_empty();
+        too_large.then(|| std::mem::take(&mut self.ready))
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+pin_project! {
+    /// A future that is counted as long as it is there.
+    struct Alive<F> {
+        #[pin]
+        future: F,
+        leaving: Leaving, // dropped behind the future
+    }
+}
+
+impl<F: Future> Future for Alive<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+}
+
+struct Leaving {
+    shared: Arc<Shared>,
+    key: usize,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let waker = self.shared.state.lock().alive.try_remove(self.key);
+        drop(waker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::future::poll_fn;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Count {
+        fn get(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    struct Adds<'a>(&'a AtomicUsize);
+
+    impl Drop for Adds<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn owner() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (count.clone(), count.into())
+    }
+
+    /// Waits for ever, and shows its waker.
+    async fn shows(wakers: &Mutex<Vec<Waker>>) {
+        poll_fn(|cx| {
+            wakers.lock().unwrap().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    #[test]
+    fn tasks_run_in_the_order_in_which_they_were_woken() {
+        let (said, parked) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+        let queue = LocalRunQueue::new();
+        for number in 0..3 {
+            let (said, parked) = (&said, &parked);
+            let mut first = true;
+            let task = poll_fn(move |cx| {
+                said.borrow_mut().push(number);
+                parked.borrow_mut().push(cx.waker().clone());
+                if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
+            });
+            queue.spawn(task).detach();
+        }
+        let cx = Context::from_waker(Waker::noop());
+        while queue.poll_run(&cx).is_ready() {}
+        let wakers = parked.take();
+        [2, 0, 1].into_iter().for_each(|number: usize| wakers[number].wake_by_ref());
+        while queue.poll_run(&cx).is_ready() {}
+        assert_eq!(said.take(), [0, 1, 2, 2, 0, 1]);
+        assert!(queue.queue.shared.state.lock().alive.is_empty());
+    }
+
+    #[test]
+    fn an_owner_is_woken_only_when_it_sleeps() {
+        let wakers = Mutex::default();
+        let (woken, waker) = owner();
+        let cx = Context::from_waker(&waker);
+        let queue = RunQueue::new();
+        queue.spawn(shows(&wakers)).detach();
+        assert_eq!(woken.get(), 0, "it was never told to");
+        assert!(queue.poll_run(&cx).is_ready() && queue.poll_run(&cx).is_pending());
+        let task = wakers.lock().unwrap()[0].clone();
+        task.wake_by_ref();
+        assert_eq!(woken.get(), 1);
+        assert!(queue.poll_run(&cx).is_ready() && queue.poll_run(&cx).is_pending());
+        queue.awake();
+        task.wake_by_ref();
+        assert_eq!(woken.get(), 1, "it is about to look");
+        assert!(queue.poll_run(&cx).is_ready() && queue.poll_run(&cx).is_pending());
+        queue.nudge();
+        assert_eq!(woken.get(), 2);
+    }
+
+    #[test]
+    fn futures_that_borrow_are_gone_with_their_queue_and_their_wakers_stay_harmless() {
+        let (gone, wakers) = (AtomicUsize::new(0), Mutex::default());
+        let queue = RunQueue::new();
+        for _ in 0..3 {
+            let (counted, wakers) = (Adds(&gone), &wakers);
+            let task = async move {
+                let _counted = counted;
+                shows(wakers).await;
+            };
+            queue.spawn(task).detach();
+        }
+        let cx = Context::from_waker(Waker::noop());
+        assert!(queue.poll_run(&cx).is_ready() && queue.poll_run(&cx).is_ready(), "the third one was never polled");
+        wakers.lock().unwrap()[1].wake_by_ref();
+        drop(queue);
+        assert_eq!(gone.load(Ordering::SeqCst), 3);
+        wakers.into_inner().unwrap().into_iter().for_each(Waker::wake);
+    }
+
+    /// The drop of a queue meets wakes of another thread at every point.
+    #[test]
+    fn no_future_outlives_its_queue_whoever_wakes_it_meanwhile() {
+        for round in 0..2000 {
+            let (gone, wakers) = (AtomicUsize::new(0), Mutex::default());
+            let queue = RunQueue::new();
+            for _ in 0..4 {
+                let (counted, wakers) = (Adds(&gone), &wakers);
+                queue.spawn(async move { (shows(wakers).await, counted).0 }).detach();
+            }
+            while queue.poll_run(&Context::from_waker(Waker::noop())).is_ready() {}
+            let theirs: Vec<Waker> = std::mem::take(&mut wakers.lock().unwrap());
+            thread::scope(|threads| {
+                threads.spawn(move || theirs.into_iter().for_each(Waker::wake));
+                (0..round % 50).for_each(|_| std::hint::spin_loop());
+                drop(queue);
+                assert_eq!(gone.load(Ordering::SeqCst), 4);
+            });
+        }
+    }
+
+    #[test]
+    fn a_task_gives_its_output_and_a_large_queue_its_memory_back() {
+        let sum = Cell::new(0_u64);
+        let queue = LocalRunQueue::new();
+        let tasks: Vec<Task<u64>> = (0..5000).map(|n| queue.spawn(async move { n })).collect();
+        let sum_up = async {
+            for task in tasks {
+                sum.set(sum.get() + task.await);
+            }
+        };
+        queue.spawn(sum_up).detach();
+        while queue.poll_run(&Context::from_waker(Waker::noop())).is_ready() {}
+        assert_eq!(sum.get(), 5000 * 4999 / 2);
+        assert!(queue.queue.shared.state.lock().ready.capacity() <= KEEP);
+    }
+}
