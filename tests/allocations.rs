@@ -1,4 +1,4 @@
-//! A small steady stream between two processes allocates nothing per message, at neither end: what is left is the executor's.
+//! A small steady stream between two processes allocates nothing per message, at neither end.
 #![allow(unsafe_code, reason = "an allocator that counts is one line around that of the system")]
 
 mod harness;
@@ -16,9 +16,8 @@ const WARM: u64 = 10_000;
 /// Messages that are counted.
 const STEADY: u64 = 10_000;
 
-/// The executor's queue is a list of blocks of 31 places, and three tasks are woken per message at each
-/// end. A hundred more are for whatever else a process does in that time.
-const QUEUE: u64 = STEADY * 3 / 31 + 100;
+/// For whatever else a process does in that time: a queue or a buffer that grows in a burst.
+const OTHER: u64 = 100;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -121,7 +120,8 @@ async fn a_stream_over(carrier: Carrier, codec: Codec) -> Result<()> {
         Ok(counts)
     });
     for (ours, theirs) in eventually(counted).await? {
-        assert!(ours <= QUEUE && theirs <= QUEUE, "{ours}, {theirs} for {STEADY} messages over {carrier:?}");
+        println!("{carrier:?}, {codec:?}: {ours} here and {theirs} there in {STEADY} messages");
+        assert!(ours <= OTHER && theirs <= OTHER, "{ours}, {theirs} for {STEADY} messages over {carrier:?}");
     }
     Ok(())
 }
