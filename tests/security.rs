@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use harness::{actors, plain, soon, unique};
 use libtest_mimic::{Failed, Trial};
-use pleach::actor::{Door, door};
+use pleach::actor::{Defaults, Door, door};
 use pleach::codec::Codec;
 use pleach::host::Smol;
 use pleach::prelude::*;
@@ -232,9 +232,10 @@ async fn x03_tcp_beyond_this_machine_is_refused_before_anything_is_started() -> 
 }
 
 /// The root of the tests about the environment: it starts an actor and says how it talks to it.
-async fn says_how_it_talks(chosen: Option<Carrier>) -> Result<String> {
+async fn says_how_it_talks(chosen: Option<Carrier>, read_along: bool) -> Result<String> {
     actor_nursery(async move |n| {
         let worker = n.actor("worker").expose(double);
+        let worker = if read_along { worker.codecs_for(Carrier::Uds, [Codec::Json]) } else { worker };
         let worker = if let Some(carrier) = chosen { worker.carrier(carrier) } else { worker };
         let worker = worker.start().await?;
         assert_eq!(worker.run(double, (21,)).await?, 42);
@@ -293,9 +294,13 @@ const PART: &str = "PLEACH_TEST_PART";
 
 fn part(chosen: &str) -> ! {
     let carrier = (chosen == "inherited").then_some(Carrier::Inherited);
+    let chosen_along = chosen == "json over uds";
     let ended = match chosen {
         "another user" => pleach::actor::run(Smol::one_thread(), refuses_another_user),
-        _ => pleach::actor::run(Smol::one_thread(), move || says_how_it_talks(carrier)),
+        "tree" => pleach::actor::run(Smol::one_thread(), || {
+            Defaults::new().carrier(Carrier::Uds).codecs([Codec::MsgPack]).run(says_how_it_talks(None, false))
+        }),
+        _ => pleach::actor::run(Smol::one_thread(), move || says_how_it_talks(carrier, chosen_along)),
     };
     match ended {
         Ok(said) => println!("{said}"),
@@ -317,6 +322,11 @@ fn x08_the_environment_prefers_what_is_as_safe_and_nothing_else() -> Result<(), 
         fine("inherited msgpack 1.0"),
         "the program has chosen"
     );
+    let both: &[_] = &[("PLEACH_TRANSPORT", "uds"), ("PLEACH_CODEC", "msgpack")];
+    assert_eq!(ran(both, "json over uds"), fine("uds json 1.0"), "msgpack is not listed for it");
+    assert_eq!(ran(&[("PLEACH_CODEC", "json")], "json over uds"), fine("inherited json 1.0"), "but here");
+    let other: &[_] = &[("PLEACH_TRANSPORT", "inherited"), ("PLEACH_CODEC", "json")];
+    assert_eq!(ran(other, "tree"), fine("uds msgpack 1.0"), "the program has chosen for its tree");
     assert_eq!(ran(&[("PLEACH_CODEC", "rot13")], "none"), fine("inherited msgpack 1.0"), "nobody lists that");
     for (refused, why) in
         [("tcp", "a port is opened only by a program"), ("mem", "shares a process"), ("fax", "no such")]

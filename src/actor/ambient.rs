@@ -13,6 +13,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::command::Programs;
+use super::defaults::Defaults;
 use super::process;
 use super::started::Started;
 use super::turns::Turns;
@@ -24,6 +25,7 @@ use crate::proto::key::Key;
 use crate::task::Nursery;
 
 /// An actor, seen from its own tasks.
+#[derive(Clone)]
 pub(crate) struct Me {
     /// Where it stands in the tree: `root/feeds/quotes`.
     pub(crate) path: String,
@@ -31,6 +33,8 @@ pub(crate) struct Me {
     pub(crate) tree: Arc<str>,
     /// The key of the tree, which every actor of it has.
     pub(crate) key: Key,
+    /// What actors are that do not choose.
+    pub(super) defaults: Arc<Defaults>,
     /// Where the sockets of its process are.
     pub(in crate::actor) places: Arc<Places>,
     /// Which start of that name it is.

@@ -4,40 +4,23 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::carrier::{Carrier, CarrierKind};
 use super::child::{self, Child};
+use super::defaults::{Defaults, names};
 use super::endpoint::{self, Entry};
 use super::nursery::{ACTOR_GRACE, Shared};
 use super::portal::Portal;
-use super::preference;
 use crate::codec::Codec;
 use crate::error::Misuse;
 use crate::host::{self, Host, Smol};
 use crate::task::not_cancelled;
-use crate::transport::{Tcp, Transport};
+use crate::transport::Transport;
 use crate::{Error, Result, Waiting};
 
 /// The smallest limit of a message: an error must fit.
 const MIN_MESSAGE: usize = 4096;
 /// The largest one: its length and its credit are counted in 32 bits.
 const MAX_MESSAGE: usize = 1 << 30;
-
-/// Which way the bytes between an actor and its parent go. What ends the actor, its *control* connection, is always inherited
-/// where it is a process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Carrier {
-    /// A process of its own, over sockets that it inherits. Nobody else can reach them: they have no address.
-    #[default]
-    Inherited,
-    /// In this process, on this executor, over memory. The same dialogs and the same cancellation, but it cannot be
-    /// killed, and its host is its parent's.
-    Mem,
-    /// A process of its own, over a socket in a folder that only this user can enter: `$XDG_RUNTIME_DIR/<program>/<tree>/`, or in
-    /// the temporary folder. Both ends prove the key of the tree to each other.
-    Uds,
-    /// A process of its own, over TCP within this machine, to be measured. Both ends prove the key of the tree to each other.
-    Tcp(Tcp),
-}
 
 /// Both ends of a connection of somebody else's making: that of the parent, that of the actor.
 pub(super) type Own = (Box<dyn Transport>, Box<dyn Transport>);
@@ -49,10 +32,11 @@ pub struct ActorBuilder {
     pub(super) name: String,
     pub(super) host: Option<Box<dyn Host>>,
     pub(super) exposed: Vec<Result<&'static Entry>>,
+    /// What the program has chosen for this one.
+    chosen: Defaults,
+    /// The codecs that are offered, once it is started.
     pub(super) codecs: Vec<Codec>,
     pub(super) grace: Duration,
-    /// None if the program has not chosen.
-    pub(super) carrier: Option<Carrier>,
     /// Behind a lock only because a transport need not be `Sync`.
     pub(super) own: Mutex<Option<Own>>,
     pub(super) max_message: usize,
@@ -67,9 +51,9 @@ impl ActorBuilder {
             name,
             host: None,
             exposed: Vec::new(),
-            codecs: vec![Codec::MsgPack, Codec::Json],
+            chosen: Defaults::new(),
+            codecs: Vec::new(),
             grace: ACTOR_GRACE,
-            carrier: None,
             own: Mutex::default(),
             max_message: 16 << 20,
             waiting: Waiting::default(),
@@ -97,12 +81,36 @@ impl ActorBuilder {
         self
     }
 
-    /// The codecs to offer, the favourite first; msgpack, then JSON by default. The first one that the actor knows is used
-    /// for everything between it and its parent. If it knows none of them it is not started, and the error names both lists.
+    /// The codecs to offer, the favourite first; by default those of the [tree](Defaults), or msgpack, then JSON. The first one
+    /// that the actor knows is used for everything between it and its parent, as [`connection`](Portal::connection) says. If it
+    /// knows none of them it is not started, and the error names both lists.
     ///
     /// It knows msgpack, JSON and those in the list [`CODECS`](crate::codec::CODECS) of its program.
     pub fn codecs(mut self, codecs: impl IntoIterator<Item = Codec>) -> Self {
-        self.codecs = codecs.into_iter().collect();
+        self.chosen = self.chosen.codecs(codecs);
+        self
+    }
+
+    /// The codecs to offer if it is over this carrier, instead of [`codecs`](Self::codecs); for programs in which the carrier is
+    /// chosen elsewhere.
+    ///
+    /// ```
+    /// # use pleach::prelude::*;
+    /// use pleach::codec::Codec;
+    ///
+    /// async fn start_on(carrier: Carrier) -> Result<()> {
+    ///     actor_nursery(async |n| {
+    ///         // JSON for those who watch the socket, msgpack where nobody can.
+    ///         let feed = n.actor("feed").carrier(carrier).codecs_for(Carrier::Uds, [Codec::Json]).start().await?;
+    ///         let expected = if carrier == Carrier::Uds { "json" } else { "msgpack" };
+    ///         assert_eq!(feed.connection().codec, expected);
+    ///         feed.cancel_actor().await
+    ///     })
+    ///     .await
+    /// }
+    /// ```
+    pub fn codecs_for(mut self, carrier: impl Into<CarrierKind>, codecs: impl IntoIterator<Item = Codec>) -> Self {
+        self.chosen = self.chosen.codecs_for(carrier, codecs);
         self
     }
 
@@ -113,11 +121,11 @@ impl ActorBuilder {
         self
     }
 
-    /// Which way the bytes go; a process over inherited sockets by default.
+    /// Which way the bytes go; by default as the [tree](Defaults) says, or a process over inherited sockets.
     ///
-    /// Where this is not called, the environment variable `PLEACH_TRANSPORT` may say `uds` instead, for an experiment.
+    /// Where neither says it, the environment variable `PLEACH_TRANSPORT` may say `uds` instead, for an experiment.
     pub fn carrier(mut self, carrier: Carrier) -> Self {
-        self.carrier = Some(carrier);
+        self.chosen = self.chosen.carrier(carrier);
         self
     }
 
@@ -219,13 +227,17 @@ impl ActorBuilder {
         Ok(Portal::new(child))
     }
 
-    /// Hears what the environment prefers.
+    /// Hears what the tree has chosen, and what the environment prefers.
     fn choose(&mut self) -> Result<Carrier> {
-        preference::sort_codecs(&mut self.codecs, |codec| codec.name());
-        match self.carrier {
-            Some(chosen) => Ok(chosen),
-            None => Ok(preference::carrier()?.unwrap_or_default()),
-        }
+        let chosen = self.chosen.clone().within(&self.nursery.me.defaults);
+        let carrier = chosen.chosen_carrier()?;
+        self.codecs = chosen.chosen_codecs(self.kind(carrier));
+        Ok(carrier)
+    }
+
+    fn kind(&self, carrier: Carrier) -> CarrierKind {
+        let own = self.own.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if own.is_some() { CarrierKind::Own } else { carrier.kind() }
     }
 
     fn check(&self, carrier: Carrier) -> Result<Vec<&'static Entry>> {
@@ -240,9 +252,7 @@ impl ActorBuilder {
             );
             return Err(Misuse::new(text).into());
         }
-        if self.codecs.is_empty() {
-            return Err(Misuse::new(format!("{} has no codec: list at least one", self.path())).into());
-        }
+        self.check_codecs()?;
         if self.max_message < MIN_MESSAGE {
             let text = format!(
                 "{}: a limit of {} bytes holds no error report; allow {MIN_MESSAGE} at least",
@@ -261,6 +271,21 @@ impl ActorBuilder {
         }
         self.check_host(carrier)?;
         self.exposed.iter().map(|entry| entry.as_ref().copied().map_err(again)).collect()
+    }
+
+    /// A child is this very program, so what it knows is known here.
+    fn check_codecs(&self) -> Result<()> {
+        if self.codecs.is_empty() {
+            return Err(Misuse::new(format!("{} has no codec: list at least one", self.path())).into());
+        }
+        let unlisted: Vec<Codec> = self.codecs.iter().copied().filter(|codec| !codec.is_listed()).collect();
+        if unlisted.len() == self.codecs.len() {
+            return Err(StartFailed { path: self.path(), text: no_codec(&unlisted) }.into());
+        }
+        if !unlisted.is_empty() {
+            tracing::warn!(actor = self.path(), "the next codec is taken: {}", no_codec(&unlisted));
+        }
+        Ok(())
     }
 
     fn check_host(&self, carrier: Carrier) -> Result<()> {
@@ -285,6 +310,16 @@ impl ActorBuilder {
         let host = self.host.as_deref().unwrap_or(&smol);
         (host.name().to_owned(), host.config())
     }
+}
+
+/// Why these codecs cannot be used between processes, and what to do.
+pub(super) fn no_codec(unlisted: &[Codec]) -> String {
+    let (these, all) = (names(unlisted), names(&Codec::all().collect::<Vec<_>>()));
+    let program = std::env::current_exe().map_or_else(|_| "this program".to_owned(), |exe| exe.display().to_string());
+    format!(
+        "{these:?}: no such codec is known to {program}, which knows {all:?}. A codec of one's own must be in the list \
+         `pleach::codec::CODECS`: write `#[linkme::distributed_slice(CODECS)] static MINE: Codec = ..;` beside it"
+    )
 }
 
 /// The same refusal once more: an error is not cloned, but this one is only text.

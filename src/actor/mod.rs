@@ -7,13 +7,15 @@
 //! command/      foreign programs
 //! root.rs       a program's entry                serve.rs     an actor's life         process/  birth and death of processes
 //! test_root.rs  a test as a root                 started.rs   what it may wait for
-//! blocked.rs    threads that do not turn
+//! blocked.rs    threads that do not turn         defaults.rs  transport and codecs of a tree
 //! ```
 
 mod ambient;
 mod blocked;
 mod builder;
+mod carrier;
 mod child;
+mod defaults;
 mod door;
 pub(crate) mod command;
 pub(crate) mod endpoint;
@@ -32,7 +34,9 @@ mod turns;
 mod wire;
 
 pub use crate::proto::blocked::Blocked;
-pub use builder::{ActorBuilder, Carrier, StartFailed};
+pub use builder::{ActorBuilder, StartFailed};
+pub use carrier::{Carrier, CarrierKind};
+pub use defaults::Defaults;
 pub use door::{Door, DoorBuilder, door};
 pub use endpoint::{CallFn, DialogFn, Named};
 pub use failure::ActorDied;

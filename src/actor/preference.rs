@@ -3,7 +3,7 @@
 //! It chooses where the program has not chosen, and adds nothing: a codec that an actor does not list is not used, and what
 //! would open a port, or put an actor into another process than the program means, is refused.
 
-use super::builder::Carrier;
+use super::carrier::Carrier;
 use crate::Result;
 use crate::error::Misuse;
 

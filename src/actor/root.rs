@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use super::ambient::{In, Me, me};
 use super::blocked;
 use super::command::Programs;
+use super::defaults::Defaults;
 use super::endpoint::{self, Entry};
 use super::interrupted::Interruption;
 use super::nursery::ACTOR_GRACE;
@@ -246,6 +247,7 @@ struct Place {
     path: String,
     tree: Arc<str>,
     key: Key,
+    defaults: Defaults,
     incarnation: u64,
     grace: Duration,
 }
@@ -253,7 +255,7 @@ struct Place {
 impl Place {
     fn root() -> Result<Self> {
         let (path, tree) = ("root".to_owned(), new_tree()?);
-        Ok(Self { path, tree, key: fresh_key()?, incarnation: 1, grace: ACTOR_GRACE })
+        Ok(Self { path, tree, key: fresh_key()?, defaults: Defaults::new(), incarnation: 1, grace: ACTOR_GRACE })
     }
 }
 
@@ -268,13 +270,14 @@ where
     let all = nursery({
         let turns = turns.clone();
         async move |services| {
-            let Place { path, tree, key, incarnation, grace } = place;
+            let Place { path, tree, key, defaults, incarnation, grace } = place;
             let programs = Arc::new(Programs::default());
             let me = Me {
                 path,
                 places: Arc::new(Places::new(&tree)),
                 tree,
                 key,
+                defaults: Arc::new(defaults),
                 incarnation,
                 grace,
                 reactor,
@@ -333,9 +336,10 @@ async fn actor(role: ChildRole, reactor: Arc<dyn Reactor>) -> Result<()> {
     let codec = Codec::from_name(&agreed.codec)
         .ok_or_else(|| Misuse::new(format!("{}: no codec `{}` in this program", spec.path, agreed.codec)))?;
     let above = spec.path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
+    let defaults = Defaults::told(&spec).map_err(|error| error.context(spec.path.clone()))?;
     let _watched = blocked::watch(&spec.path, Some(parent.clone()));
     let key = spec.key.ok_or_else(|| Misuse::new(format!("{}: its parent gave it no key of the tree", spec.path)))?;
-    let place = Place { path: spec.path, tree: tree.into(), key, incarnation: spec.incarnation, grace };
+    let place = Place { path: spec.path, tree: tree.into(), key, defaults, incarnation: spec.incarnation, grace };
     with_services(place, reactor, async move |me| {
         let line = data.serve(&me)?;
         let setup = Setup {

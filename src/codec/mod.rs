@@ -67,6 +67,11 @@ impl Codec {
         Self::all().find(|codec| codec.name() == name)
     }
 
+    /// Whether a process of this program finds it by its name.
+    pub(crate) fn is_listed(self) -> bool {
+        Self::from_name(self.name()).is_some()
+    }
+
     /// Whether it writes names, see [`Encoding::is_self_describing`].
     pub fn is_self_describing(self) -> bool {
         match self {

@@ -35,6 +35,11 @@ impl Tcp {
         Self { at }
     }
 
+    /// Where it is to be.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.at
+    }
+
     /// Why it may not be bound, if so.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.at.ip().is_loopback() {

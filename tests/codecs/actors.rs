@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::harness::eventually;
 
 /// Not in the list: no child knows it.
-struct Unlisted;
+pub(crate) struct Unlisted;
 
 impl Encoding for Unlisted {
     fn name(&self) -> &'static str {
@@ -27,7 +27,7 @@ impl Encoding for Unlisted {
     }
 }
 
-const UNLISTED: Codec = Codec::Own(&Unlisted);
+pub(crate) const UNLISTED: Codec = Codec::Own(&Unlisted);
 
 type Map = BTreeMap<u64, Option<String>>;
 
@@ -77,8 +77,9 @@ async fn t02_no_common_codec_is_an_error_that_names_both_lists() -> Result<()> {
             let failed = error.downcast_ref::<StartFailed>().expect("typed");
             assert_eq!(failed.actor(), "root/mute");
             let text = failed.to_string();
-            let lists =
-                ["\"test/unlisted\"", "\"msgpack\", \"json\"", "\"postcard\"", "\"cbor\"", "pleach::codec::CODECS"];
+            let program = std::env::current_exe()?.display().to_string();
+            let remedy = "`pleach::codec::CODECS`: write `#[linkme::distributed_slice(CODECS)]";
+            let lists = ["[\"test/unlisted\"]", &program, "\"msgpack\", \"json\"", "\"postcard\"", "\"cbor\"", remedy];
             assert!(lists.iter().all(|word| text.contains(word)), "{text}");
             Ok(())
         }))

@@ -6,6 +6,7 @@ mod fidelity;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hostile;
+mod preferred;
 mod shapes;
 mod values;
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::{Child, Reins};
 use crate::actor::ambient::Me;
-use crate::actor::builder::{ActorBuilder, Own, StartFailed};
+use crate::actor::builder::{ActorBuilder, Own, StartFailed, no_codec};
 use crate::actor::endpoint::Entry;
 use crate::actor::serve::serve;
 use crate::actor::wire::{Lost, Setup, Wire, connection_info};
 use crate::codec::Codec;
 use crate::error::{Error, Reason};
 use crate::proto::connection::Role;
-use crate::proto::handshake::{Agreed, HandshakeError, MINOR};
+use crate::proto::handshake::{Agreed, MINOR};
 use crate::task::CancelScope;
 use crate::transport::mem;
 use crate::{Result, error};
@@ -28,29 +28,17 @@ pub(in crate::actor) fn start(builder: &ActorBuilder, child: &Arc<Child>, expose
 
 /// The codec that a process would have agreed on.
 fn agree(builder: &ActorBuilder, child: &Child) -> Result<Codec> {
-    let offered = builder.codecs.iter().copied();
-    offered.clone().find(|codec| Codec::all().any(|known| known == *codec)).ok_or_else(|| {
-        let names = |codecs: &mut dyn Iterator<Item = Codec>| codecs.map(|codec| codec.name().to_owned()).collect();
-        let (parent, child_knows) = (names(&mut offered.clone()), names(&mut Codec::all()));
-        let none = HandshakeError::Codec { parent, child: child_knows };
-        StartFailed { path: child.path.clone(), text: none.to_string() }.into()
-    })
+    let none = || StartFailed { path: child.path.clone(), text: no_codec(&builder.codecs) };
+    Ok(builder.codecs.iter().copied().find(|codec| codec.is_listed()).ok_or_else(none)?)
 }
 
 fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Entry>) -> Result<()> {
     let parent = builder.nursery.me.clone();
     let me = Arc::new(Me {
         path: child.path.clone(),
-        tree: parent.tree.clone(),
-        key: parent.key.clone(),
-        places: parent.places.clone(),
         incarnation: child.incarnation,
         grace: builder.grace,
-        reactor: parent.reactor.clone(),
-        turns: parent.turns.clone(),
-        services: parent.services.clone(),
-        started: parent.started.clone(),
-        programs: parent.programs.clone(),
+        ..Me::clone(&parent)
     });
     let codec = agree(builder, child)?;
     let own = builder.own.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();

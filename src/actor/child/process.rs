@@ -7,14 +7,15 @@ use std::time::Duration;
 use event_listener::{Event, listener};
 
 use super::{Child, Reins};
-use crate::actor::builder::{ActorBuilder, Carrier, StartFailed};
+use crate::actor::builder::{ActorBuilder, StartFailed};
+use crate::actor::carrier::Carrier;
+use crate::actor::defaults::names;
 use crate::actor::endpoint::Entry;
 use crate::actor::failure::Verdict;
 use crate::actor::process::{
     self, ChildEvents, ChildHandle, Death, Launch, Outcome, Program, SpawnError, StartError, Times,
 };
 use crate::actor::wire::{Control, Data, Line, Lost, Setup, Wire};
-use crate::codec::Codec;
 use crate::error::{Reason, RemoteError};
 use crate::proto::connection::Role;
 use crate::proto::control::{ControlMessage, SpawnSpec};
@@ -74,7 +75,7 @@ fn birth(builder: &ActorBuilder, carrier: Carrier, child: &Arc<Child>, exposed: 
     let launch = Launch {
         program: Program::this(&child.path),
         tree: builder.nursery.me.tree.as_ref().to_owned(),
-        spec: SpawnSpec { data: theirs.address, ..spec(builder, child, exposed) },
+        spec: SpawnSpec { data: theirs.address, ..spec(builder, child, exposed)? },
         known: Known { codecs: names(&builder.codecs), max_message: builder.max_message as u64 },
         data: theirs.passed,
         times: Times::default(),
@@ -92,24 +93,21 @@ fn not_started(child: &Child, error: StartError) -> Error {
     }
 }
 
-fn spec(builder: &ActorBuilder, child: &Child, exposed: &[&'static Entry]) -> SpawnSpec {
+fn spec(builder: &ActorBuilder, child: &Child, exposed: &[&'static Entry]) -> Result<SpawnSpec> {
     let (host, host_config) = builder.host_by_name();
-    SpawnSpec {
+    let mut spec = SpawnSpec {
         path: child.path.clone(),
         incarnation: child.incarnation,
         key: Some(builder.nursery.me.key.clone()),
         host,
         host_config,
         exposed: exposed.iter().map(|entry| entry.name.to_owned()).collect(),
-        codecs: names(&builder.codecs),
         grace_ms: u64::try_from(builder.grace.as_millis()).unwrap_or(u64::MAX),
         waiting: builder.waiting.name().to_owned(),
         ..SpawnSpec::default()
-    }
-}
-
-fn names(codecs: &[Codec]) -> Vec<String> {
-    codecs.iter().map(|codec| codec.name().to_owned()).collect()
+    };
+    builder.nursery.me.defaults.tell(&mut spec)?;
+    Ok(spec)
 }
 
 fn connect(

@@ -14,7 +14,7 @@ use super::gate::{Gate, HANDSHAKE};
 use super::info::{ConnectionInfo, connection_info};
 use crate::Result;
 use crate::actor::ambient::Me;
-use crate::actor::builder::Carrier;
+use crate::actor::carrier::Carrier;
 use crate::proto::auth::Purpose;
 use crate::proto::control::SpawnSpec;
 use crate::proto::handshake::Agreed;

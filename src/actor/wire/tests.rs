@@ -106,6 +106,7 @@ fn tries(waiting: Waiting, can_be_tried: bool) -> usize {
             let me = Me {
                 path: "root".into(),
                 tree: "t".into(),
+                defaults: Arc::default(),
                 key: Key::take(&mut [0; KEY]),
                 places: Arc::new(Places::new(&"t".into())),
                 started: Arc::default(),
