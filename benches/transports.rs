@@ -1,4 +1,5 @@
-//! What each transport carries with each codec: values of 64 KiB one way, and round trips of small ones, between two actors.
+//! What each transport carries with each codec: values of 64 KiB one way, round trips of small ones, and such round trips beside a stream
+//! of values of 16 MiB, between two actors.
 //!
 //! `PIN=same|split|none cargo bench --bench transports` puts both processes on one CPU, on two, or wherever the scheduler likes (the
 //! default). `SAMPLES=n` and `MILLIS=n` change how often and how long, `ONLY=uds` what. All are measured in turns. Run as a test, it makes
@@ -8,6 +9,8 @@ mod gauge;
 mod place;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use gauge::{Effort, Figure, print_conditions};
 use place::{Pin, place_child, place_root};
@@ -19,6 +22,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 
 const LARGE: usize = 64 * 1024;
+/// Values beside which small ones go.
+const HUGE: usize = 16 << 20;
 /// Large values of a stream between two looks at the clock.
 const STREAM: u64 = 256;
 /// Round trips between two looks at the clock.
@@ -91,6 +96,61 @@ async fn small(worker: &Portal, effort: Effort) -> Result<f64> {
     worker.open_context(echo, (), body).await
 }
 
+/// How long each round trip takes in us, while values of 16 MiB go the same way.
+async fn beside(worker: &Portal, effort: Effort, took: &mut Vec<f64>) -> Result<()> {
+    let over = AtomicBool::new(false);
+    let huge = async {
+        let sent = Bytes(Arc::new(ByteBuf::from(vec![7; HUGE])));
+        let mut meter = effort.meter();
+        let body = async |mut near: Near<Bytes, (), u64>, ()| {
+            while meter.goes_on() {
+                near.send(sent.clone()).await?;
+                meter.count(1);
+            }
+            near.finish().await
+        };
+        let ended = worker.open_context(sink, (), body).await;
+        over.store(true, Ordering::Relaxed);
+        ended.map(drop)
+    };
+    let trips = worker.open_context(echo, (), async |mut near: Near<u64, u64, ()>, ()| {
+        while !over.load(Ordering::Relaxed) {
+            let start = Instant::now();
+            near.send(1).await?;
+            near.recv().await?;
+            took.push(start.elapsed().as_secs_f64() * 1e6);
+        }
+        near.finish().await
+    });
+    futures_lite::future::try_zip(huge, trips).await.map(drop)
+}
+
+/// That value of sorted ones below which there is this part of them.
+fn quantile(sorted: &[f64], part: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * part) as usize]
+}
+
+struct Row {
+    worker: Portal,
+    bytes: Figure,
+    trips: Figure,
+    /// In us.
+    beside: Vec<f64>,
+}
+
+impl Row {
+    fn print(&mut self) {
+        let (rate, trip) = (self.bytes.median() / 1e6, 1e6 / self.trips.median());
+        self.beside.sort_by(f64::total_cmp);
+        let (p50, p99) = (quantile(&self.beside, 0.5), quantile(&self.beside, 0.99));
+        println!(
+            "{:>24}: {rate:>8.0} MB/s in values of 64 KiB, {trip:>7.1} us per small round trip, beside values of 16 MiB \
+             {p50:>7.0} us at p50, {p99:>7.0} us at p99",
+            self.bytes.name
+        );
+    }
+}
+
 async fn measure(effort: Effort) -> Result<()> {
     let tcp = Carrier::Tcp(Tcp::insecure_for_measurement());
     let carriers =
@@ -101,21 +161,19 @@ async fn measure(effort: Effort) -> Result<()> {
         for (name, carrier) in carriers.into_iter().filter(|(name, _)| name.contains(&only)) {
             for codec in [Codec::MsgPack, Codec::Json] {
                 let row = format!("{name}, {}", codec.name());
-                let worker =
-                    n.actor(row.clone()).carrier(carrier).codecs([codec]).expose(sink).expose(echo).start().await?;
-                rows.push((worker, Figure::new(&row), Figure::new(row)));
+                let worker = n.actor(row.clone()).carrier(carrier).codecs([codec]).max_message(2 * HUGE);
+                let worker = worker.expose(sink).expose(echo).start().await?;
+                rows.push(Row { worker, bytes: Figure::new(&row), trips: Figure::new(row), beside: Vec::new() });
             }
         }
         for _ in 0..effort.samples {
-            for (worker, bytes, trips) in &mut rows {
-                bytes.rates.push(large(worker, effort).await?);
-                trips.rates.push(small(worker, effort).await?);
+            for row in &mut rows {
+                row.bytes.rates.push(large(&row.worker, effort).await?);
+                row.trips.rates.push(small(&row.worker, effort).await?);
+                beside(&row.worker, effort, &mut row.beside).await?;
             }
         }
-        for (_, bytes, trips) in &rows {
-            let (rate, trip) = (bytes.median() / 1e6, 1e6 / trips.median());
-            println!("{:>24}: {rate:>8.0} MB/s in values of 64 KiB, {trip:>7.1} us per small round trip", bytes.name);
-        }
+        rows.iter_mut().for_each(Row::print);
         n.cancel_actors("done");
         Ok(())
     })
