@@ -1,6 +1,6 @@
 //! Which codec, and over which transport? Measured on your own data: a value of JSON, an array of objects, or a value per line.
 //!
-//! `cargo run --release --example codec_choice -- FILE.json [--json] [--svg PATH] [--millis N]`
+//! `cargo run --release --example codec_choice -- FILE.json [--json] [--svg PATH] [--millis N]`; `--help` says more.
 //!
 //! Each message is encoded and decoded with every codec of this program, and sent to a real actor and back over every
 //! transport. It prints a table and a recommendation, and draws `codec_choice.svg`. Samples are in `examples/data`.
@@ -22,6 +22,17 @@ use sample::Sample;
 
 const USAGE: &str = "usage: codec_choice FILE.json [--json] [--svg PATH] [--millis N]";
 
+const HELP: &str = "
+Compares the codecs of this program on your own data, over every transport, and says which to take.
+
+  FILE.json     a value of JSON, an array of objects, or a value per line; each is a message
+  --json        the figures as JSON instead of a table
+  --svg PATH    where the chart is drawn, codec_choice.svg by default
+  --millis N    how long each figure is measured, 200 ms by default
+  --help, -h    this text
+
+Samples are in examples/data. Exit status: 0, 1 if something failed, 2 if the arguments or the file are of no use.";
+
 /// What cannot be used, with the remedy: exit status 2.
 const UNUSABLE: u8 = 2;
 
@@ -34,20 +45,23 @@ struct Options {
 }
 
 impl Options {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    /// `None` if only help is asked for.
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let (mut file, mut svg, mut json, mut millis) = (None, PathBuf::from("codec_choice.svg"), false, 200);
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value; {USAGE}"));
+            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{USAGE}"));
             match argument.as_str() {
                 "--json" => json = true,
                 "--svg" => svg = value()?.into(),
-                "--millis" => millis = value()?.parse().map_err(|error| format!("--millis: {error}; {USAGE}"))?,
-                option if option.starts_with("--") => return Err(format!("there is no option {option}; {USAGE}")),
-                name => file = Some(name.into()),
+                "--millis" => millis = value()?.parse().map_err(|error| format!("--millis: {error}\n{USAGE}"))?,
+                "--help" | "-h" => return Ok(None),
+                option if option.starts_with('-') => return Err(format!("there is no option {option}\n{USAGE}")),
+                name if file.is_none() => file = Some(name.into()),
+                more => return Err(format!("one file at a time, {more} is another one\n{USAGE}")),
             }
         }
-        let file = file.ok_or(USAGE)?;
-        Ok(Self { file, svg, json, span: Duration::from_millis(millis) })
+        let file = file.ok_or_else(|| format!("which file?\n{USAGE}"))?;
+        Ok(Some(Self { file, svg, json, span: Duration::from_millis(millis) }))
     }
 }
 
@@ -73,7 +87,11 @@ fn main() -> ExitCode {
     // The actors that the messages are sent to are this program as well.
     pleach::actor::enter(|| {});
     let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{USAGE}\n{HELP}");
+            return ExitCode::SUCCESS;
+        }
         Err(error) => return unusable(error),
     };
     let sample = match Sample::read(&options.file) {

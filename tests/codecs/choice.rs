@@ -73,5 +73,41 @@ fn t04_what_is_no_json_is_refused_with_its_place() {
     says("bad.json", "bad.json:2:10: this is not JSON: expected ident");
     says("empty.json", "empty.json:1:1: there is no JSON value in it");
     says("none.json", "none.json cannot be read: No such file or directory (os error 2)");
-    says("--fast", "there is no option --fast; usage: codec_choice FILE.json [--json] [--svg PATH] [--millis N]");
+}
+
+const USAGE: &str = "usage: codec_choice FILE.json [--json] [--svg PATH] [--millis N]\n";
+
+/// The example with these arguments and no others.
+fn ran(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(example("codec_choice").unwrap()).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn who_asks_for_help_gets_it() {
+    for asked in ["--help", "-h"] {
+        let (status, said, complained) = ran(&[asked, "none.json"]);
+        assert_eq!((status, complained.as_str()), (Some(0), ""), "{said}");
+        assert!(said.starts_with(USAGE), "{said}");
+        for option in ["FILE.json", "--json", "--svg PATH", "--millis N", "--help"] {
+            assert!(said.lines().any(|line| line.trim().starts_with(option)), "{option}: {said}");
+        }
+    }
+}
+
+#[test]
+fn wrong_arguments_are_said_above_the_right_ones() {
+    let wrong: [(&[&str], &str); 6] = [
+        (&["--fast"], "there is no option --fast"),
+        (&["-x", "a.json"], "there is no option -x"),
+        (&["a.json", "--svg"], "--svg needs a value"),
+        (&["a.json", "--millis", "soon"], "--millis: invalid digit found in string"),
+        (&["a.json", "b.json"], "one file at a time, b.json is another one"),
+        (&[], "which file?"),
+    ];
+    for (arguments, why) in wrong {
+        let said = ran(arguments);
+        assert_eq!(said, (Some(2), String::new(), format!("error: {why}\n{USAGE}")));
+    }
 }
