@@ -103,8 +103,12 @@ impl Encoding for Lz4 {
         self.name
     }
 
-    fn is_self_describing(&self) -> bool {
-        self.inner.is_self_describing()
+    fn has_field_names(&self) -> bool {
+        self.inner.has_field_names()
+    }
+
+    fn has_flat_options(&self) -> bool {
+        self.inner.has_flat_options()
     }
 
     fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {

@@ -13,7 +13,11 @@ impl Encoding for Postcard {
         "postcard"
     }
 
-    fn is_self_describing(&self) -> bool {
+    fn has_field_names(&self) -> bool {
+        false
+    }
+
+    fn has_flat_options(&self) -> bool {
         false
     }
 

@@ -6,14 +6,14 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::Codec;
+use super::{Codec, path};
 
 /// How many of the offending bytes are kept.
 const SHOWN: usize = 32;
 
 /// The codec cannot carry this value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("a value of type {type_name} cannot be encoded as {}: {cause}", .codec.name())]
+#[error("a value of type {type_name} cannot be encoded as {}: {cause}{}", .codec.name(), At(.path))]
 #[non_exhaustive]
 pub struct EncodeError {
     /// The type of the value.
@@ -22,12 +22,16 @@ pub struct EncodeError {
     pub codec: Codec,
     /// What it could not carry.
     pub cause: String,
+    /// Where in the value that is, as `readings[..].celsius`; empty for the value itself. Elements and entries have no number, a codec
+    /// of one's own may hide more.
+    pub path: String,
 }
 
 impl EncodeError {
     #[cold]
-    pub(super) fn new<T: ?Sized>(codec: Codec, cause: String) -> Self {
-        Self { type_name: type_name::<T>(), codec, cause }
+    pub(super) fn new<T: ?Sized>(codec: Codec, text: &str) -> Self {
+        let (path, cause) = path::split(text);
+        Self { type_name: type_name::<T>(), codec, cause: cause.to_owned(), path: path::shortened(path) }
     }
 }
 
@@ -53,6 +57,15 @@ impl DecodeError {
     pub(super) fn new<T>(codec: Codec, cause: String, bytes: &[u8]) -> Self {
         let start = bytes[..bytes.len().min(SHOWN)].to_vec();
         Self { expected: type_name::<T>(), codec, cause, start, len: bytes.len() }
+    }
+}
+
+/// The place of something in a value, unless it is the value.
+struct At<'a>(&'a str);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " (in `{}`)", self.0) }
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod error;
 mod own;
+mod path;
 mod read;
 mod registry;
 mod rules;
@@ -72,11 +73,19 @@ impl Codec {
         Self::from_name(self.name()).is_some()
     }
 
-    /// Whether it writes names, see [`Encoding::is_self_describing`].
-    pub fn is_self_describing(self) -> bool {
+    /// Whether structs have the names of their fields, see [`Encoding::has_field_names`].
+    pub fn has_field_names(self) -> bool {
         match self {
             Self::MsgPack | Self::Json => true,
-            Self::Own(own) => own.is_self_describing(),
+            Self::Own(own) => own.has_field_names(),
+        }
+    }
+
+    /// Whether an option is its value or nothing, see [`Encoding::has_flat_options`].
+    pub fn has_flat_options(self) -> bool {
+        match self {
+            Self::MsgPack | Self::Json => true,
+            Self::Own(own) => own.has_flat_options(),
         }
     }
 
@@ -93,7 +102,7 @@ impl Codec {
         };
         result.map_err(|cause| {
             out.truncate(before);
-            EncodeError::new::<T>(self, cause)
+            EncodeError::new::<T>(self, &cause)
         })
     }
 

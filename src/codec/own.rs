@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
+use super::path;
 use super::read::read;
 use super::rules::Own;
 use super::write::Checked;
@@ -54,13 +55,20 @@ pub trait Encoding: Send + Sync {
     /// Its name in the handshake, one of its own; `crate/codec` by custom.
     fn name(&self) -> &'static str;
 
-    /// Whether what it writes says what it is: structs with the names of their fields, an option as its value or as nothing.
-    /// `true` by default.
+    /// Whether it writes structs with the names of their fields, as JSON does; `true` by default.
     ///
-    /// Then `Some(None)` is refused at the sender, as it would arrive as `None`, and `()` comes as `None`, as which most types
-    /// read it that look at what comes. If it says `false`, a struct is refused that leaves out a field, because the next one
-    /// would be taken for it.
-    fn is_self_describing(&self) -> bool {
+    /// If it says `false`, as a codec does that writes values where their types say (postcard, bincode, msgpack with structs as lists), a
+    /// struct is refused at the sender that leaves out a field, because the next one would be taken for it.
+    fn has_field_names(&self) -> bool {
+        true
+    }
+
+    /// Whether it writes an option as its value or as nothing, as JSON does; `true` by default.
+    ///
+    /// Then `Some(None)` is refused at the sender, as it would arrive as `None`, and `()` is written as `None`, as which most types
+    /// read it that look at what comes. If it says `false`, as a codec does that writes whether there is a value (postcard, bincode, RON), both
+    /// go as they are.
+    fn has_flat_options(&self) -> bool {
         true
     }
 
@@ -122,8 +130,10 @@ impl<T: DeserializeOwned> Fill for Place<'_, T> {
 /// Does something by the rules of a codec of one's own, and gives the best account of what goes wrong.
 fn by_rules<T>(own: &dyn Encoding, work: impl FnOnce(Own<'_>) -> Result<T>) -> Result<T, String> {
     let trouble = RefCell::new(None);
-    let rules = Own { is_self_describing: own.is_self_describing(), trouble: &trouble };
-    work(rules).map_err(|error| trouble.take().unwrap_or_else(|| error.to_string()))
+    let (has_names, is_flat) = (own.has_field_names(), own.has_flat_options());
+    let way = RefCell::default();
+    let rules = Own { has_names, is_flat, trouble: &trouble, way: &way };
+    work(rules).map_err(|error| path::join(&way.take(), &trouble.take().unwrap_or_else(|| error.to_string())))
 }
 
 pub(super) fn encode<T: Serialize + ?Sized>(own: &dyn Encoding, value: &T, out: &mut Vec<u8>) -> Result<(), String> {

@@ -5,6 +5,8 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use super::path::Step;
+
 /// The most levels a value may have. Each list, tuple, map, struct, option and newtype is one, a variant with a value too.
 ///
 /// JSON's own limit is above it, and a stack of 1 MiB is enough for it.
@@ -38,6 +40,12 @@ pub(super) trait Rules: Copy {
     /// An error on its way out of a value.
     fn failed<E: serde::de::Error>(self, error: E) -> E {
         error
+    }
+
+    /// The error of a part of a value that is this step inside.
+    #[cold]
+    fn refused_in<E: serde::ser::Error>(self, error: E, step: Step) -> E {
+        E::custom(step.put_into(&error.to_string()))
     }
 
     /// The error for a value that is refused.
@@ -82,17 +90,20 @@ impl Rules for Json {
 /// Those of a codec that says so itself.
 #[derive(Clone, Copy)]
 pub(super) struct Own<'a> {
-    pub(super) is_self_describing: bool,
+    pub(super) has_names: bool,
+    pub(super) is_flat: bool,
     /// Why it does not work. Not every codec passes the text of an error on; some make it longer at each level, which doubles it
     /// if they escape it.
     pub(super) trouble: &'a RefCell<Option<String>>,
+    /// Where in the value that is.
+    pub(super) way: &'a RefCell<String>,
 }
 
 impl Rules for Own<'_> {
     const NOTES: bool = true;
 
     fn makes_units_none(self) -> bool {
-        self.is_self_describing
+        self.is_flat
     }
 
     fn refuse<E: serde::ser::Error>(self, why: fmt::Arguments<'_>) -> E {
@@ -106,12 +117,19 @@ impl Rules for Own<'_> {
         E::custom("it cannot be read")
     }
 
+    #[cold]
+    fn refused_in<E: serde::ser::Error>(self, error: E, step: Step) -> E {
+        // Its text is not to be had: that of a type that is erased is in the serializer.
+        step.put_before(&mut self.way.borrow_mut());
+        error
+    }
+
     fn has_flat_options(self) -> bool {
-        self.is_self_describing
+        self.is_flat
     }
 
     fn has_named_fields(self) -> bool {
-        self.is_self_describing
+        self.has_names
     }
 }
 

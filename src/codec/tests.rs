@@ -103,6 +103,42 @@ fn t03_what_json_cannot_carry_is_refused_at_the_sender() {
 }
 
 #[test]
+fn t03_a_refusal_says_where_in_the_value_it_is() {
+    #[derive(Serialize)]
+    struct Reading {
+        celsius: (u8, f64),
+    }
+    #[derive(Serialize)]
+    struct Station {
+        readings: BTreeMap<&'static str, Vec<Option<Reading>>>,
+        shape: Option<Shape>,
+        nested: Option<Option<u8>>,
+    }
+    let station = |celsius: f64, nested| {
+        let readings = BTreeMap::from([("roof", vec![None, Some(Reading { celsius: (1, celsius) })])]);
+        Station { readings, shape: Some(Shape::Two(1, Some(Box::new(Shape::Nothing)))), nested }
+    };
+    let refusal = |codec: Codec, value: &Station| codec.encode(value, &mut Vec::new()).unwrap_err();
+    let error = refusal(Codec::Json, &station(f64::NAN, None));
+    assert_eq!((error.path.as_str(), error.cause.as_str()), ("readings[..][..].celsius[..]", "JSON has no number NaN"));
+    assert!(
+        error.to_string().ends_with(" as json: JSON has no number NaN (in `readings[..][..].celsius[..]`)"),
+        "{error}"
+    );
+    for codec in BOTH {
+        assert_eq!(refusal(codec, &station(1.0, Some(None))).path, "nested");
+    }
+    #[derive(Serialize)]
+    enum Kind {
+        Only(BTreeMap<u8, u8>),
+    }
+    let keys = Codec::Json.encode(&vec![Kind::Only([(1, 2)].into())], &mut Vec::new()).unwrap_err();
+    assert_eq!((keys.path.as_str(), keys.cause.as_str()), ("[..].Only", "a key in JSON must be text"));
+    let error = Codec::Json.encode(&f64::NAN, &mut Vec::new()).unwrap_err();
+    assert!(error.path.is_empty() && error.to_string().ends_with("JSON has no number NaN"), "{error}");
+}
+
+#[test]
 fn t03_keys_that_are_text_in_disguise_are_keys() {
     #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
     enum Colour {

@@ -14,6 +14,7 @@ use serde::ser::{
 };
 use serde_json::ser::Formatter;
 
+use super::path::Step;
 use super::rules::{BYTES, DEPTH, Rules, TEXT, looks_like_bytes};
 
 /// Compact JSON, but bytes as base64 text behind a mark.
@@ -276,8 +277,9 @@ impl<S: Serializer, R: Rules> Serializer for Check<S, R> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let place = self.place.deeper()?;
-        self.inner.serialize_newtype_variant(name, index, variant, &Checked { value, place })
+        let (place, rules) = (self.place.deeper()?, self.place.rules);
+        let written = self.inner.serialize_newtype_variant(name, index, variant, &Checked { value, place });
+        written.map_err(|error| rules.refused_in(error, Step::Name(variant)))
     }
 
     fn collect_str<T: std::fmt::Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
@@ -291,6 +293,8 @@ impl<S: Serializer, R: Rules> Serializer for Check<S, R> {
 
 /// Wraps the parts of sequences and the like.
 macro_rules! compound {
+    (@step $key:ident) => { Step::Name($key) };
+    (@step) => { Step::Item };
     ($($trait:ident::$method:ident($($key:ident)?) $($skip:ident)?;)*) => {
         $(impl<S: $trait, R: Rules> $trait for Check<S, R> {
             type Ok = S::Ok;
@@ -299,7 +303,8 @@ macro_rules! compound {
             #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, $($key: &'static str,)? value: &T) -> Result<(), S::Error> {
                 let value = self.value(value);
-                self.inner.$method($($key,)? &value)
+                let written = self.inner.$method($($key,)? &value);
+                written.map_err(|error| self.place.rules.refused_in(error, compound!(@step $($key)?)))
             }
 
             $(fn $skip(&mut self, key: &'static str) -> Result<(), S::Error> {
@@ -342,7 +347,7 @@ impl<S: SerializeMap, R: Rules> SerializeMap for Check<S, R> {
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
         let value = self.value(value);
-        self.inner.serialize_value(&value)
+        self.inner.serialize_value(&value).map_err(|error| self.place.rules.refused_in(error, Step::Item))
     }
 
     #[inline]

@@ -7,6 +7,7 @@ mod fidelity;
 mod harness;
 mod hostile;
 mod preferred;
+mod properties;
 mod shapes;
 mod values;
 
