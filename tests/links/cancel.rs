@@ -119,15 +119,21 @@ pub(crate) async fn l16_who_waits_for_us_in_another_task_is_told<P: Place>() -> 
 
 /// What it waits for has come, but it has had no turn since: it is still one who listens.
 pub(crate) async fn l16_who_was_just_woken_is_told<P: Place>() -> Result<()> {
-    let clean = Flag::default();
-    let cleaned = clean.clone();
+    let (clean, waits) = (Flag::default(), Flag::default());
+    let (cleaned, is_waiting) = (clean.clone(), waits.clone());
     let far = async move |mut far: Numbers| {
         far.started(()).await?;
+        {
+            let mut receiving = std::pin::pin!(far.recv());
+            assert!(poll_once(&mut receiving).await.is_none(), "nobody has sent anything");
+            is_waiting.set();
+            let _ = receiving.await;
+        }
         while far.recv().await.is_ok_and(|value| value.is_some()) {}
         cleans_up(Ok(()), &cleaned).await
     };
     let opened = open_link(P::on()?, far, async |mut near, ()| -> Result<()> {
-        sleep(Duration::from_millis(1)).await?; // it waits
+        waits.wait().await;
         near.send(1).await?;
         Err(BodyError)?
     });

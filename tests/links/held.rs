@@ -194,13 +194,20 @@ pub(crate) async fn l22_a_far_task_of_the_tree_is_cancelled_wherever_it_waits<P:
 }
 
 pub(crate) async fn l22_a_far_task_of_the_tree_fails<P: Place>() -> Result<()> {
-    let fails = async |mut far: Numbers| {
+    let up = Flag::default();
+    let is_up = up.clone();
+    let fails = async move |mut far: Numbers| {
         far.started(()).await?;
-        sleep(Duration::from_millis(1)).await?;
+        is_up.wait().await;
         Err::<(), _>(Boom(24).into())
     };
-    let failed =
-        with_tree::<P, _, _>(async move |tree| tree.open(fails, async |_near, ()| sleep(FOR_EVER).await).await);
+    let body = async move |_near, ()| {
+        let mut forever = std::pin::pin!(sleep(FOR_EVER));
+        assert!(poll_once(&mut forever).await.is_none(), "it waits");
+        up.set();
+        forever.await
+    };
+    let failed = with_tree::<P, _, _>(async move |tree| tree.open(fails, body).await);
     assert_eq!(failed.await.unwrap_err().downcast_ref::<Boom>(), Some(&Boom(24)));
     let returns = async |_far: Numbers| Ok(());
     let failed = with_tree::<P, _, _>(async move |tree| tree.open(returns, async |_near, ()| Ok(())).await);
