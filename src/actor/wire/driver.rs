@@ -1,26 +1,29 @@
-//! Moves the bytes of one connection: everything that is ready in one write, everything that has come in one read.
+//! Moves the bytes of one connection: everything that is ready in one write, everything that has come in one read. Small
+//! messages are gathered in one buffer; large ones are written from where they lie.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite};
+use futures_lite::AsyncWrite;
 use rustix::thread::sched_getcpu;
 
+use super::intake::Intake;
 use super::look::{Look, Next};
 use super::{Lost, Wire, register};
 use crate::Result;
 use crate::error::RemoteError;
+use crate::proto::gather::Gather;
 use crate::task::clock::Alarm;
 use crate::transport::Transport;
 
-/// Read at once.
-const READ: usize = 64 * 1024;
 /// Gathered into one write.
 const WRITE: usize = 256 * 1024;
+/// Pieces of one write: as many as there are headers and large payloads in what is gathered.
+const PIECES: usize = 40;
 /// Reads and writes before other tasks get a turn.
 const ROUNDS: u32 = 16;
 /// How long the last bytes of a dead peer may take.
@@ -45,9 +48,9 @@ pub(super) async fn drive(wire: Arc<Wire>, transport: Box<dyn Transport>) -> Res
     let mut driver = Driver {
         wire: &wire,
         transport,
-        out: Vec::new(),
+        out: Gather::default(),
         written: 0,
-        buffer: vec![0; READ],
+        intake: Intake::new(),
         drained: false,
         look: Look::new(wire.waiting, wire.here.turns.clone()),
         drain: None,
@@ -112,9 +115,9 @@ struct Turn {
 struct Driver<'a> {
     wire: &'a Wire,
     transport: Box<dyn Transport>,
-    out: Vec<u8>,
+    out: Gather,
     written: usize,
-    buffer: Vec<u8>,
+    intake: Intake,
     /// The last read took all there was.
     drained: bool,
     look: Look,
@@ -142,10 +145,9 @@ impl Driver<'_> {
             match read {
                 Poll::Ready(Ok(0)) => return Poll::Ready(self.eof()),
                 Poll::Ready(Ok(taken)) => {
-                    self.drained = taken < self.buffer.len();
+                    self.drained = self.intake.has_taken_all(taken);
                     self.look.data();
-                    let bytes = &self.buffer[..taken];
-                    if let Err(error) = self.wire.step(|state| state.proto.receive(bytes)) {
+                    if let Err(error) = self.wire.step(|state| self.intake.give(taken, &mut state.proto)) {
                         return Poll::Ready(End::Broken(format!("{} broke the protocol: {error}", self.wire.peer)));
                     }
                     if self.drained && self.look.ask(cx) {
@@ -168,10 +170,10 @@ impl Driver<'_> {
         let mut state = self.wire.state();
         register(&mut state.driver, cx);
         if self.written == self.out.len() {
-            self.out.clear();
+            state.proto.written(&mut self.out);
             self.written = 0;
             if state.proto.has_output() {
-                state.proto.transmit(&mut self.out, WRITE, Some(sched_getcpu()));
+                state.proto.gather(&mut self.out, WRITE, Some(sched_getcpu()));
             }
         }
         Turn {
@@ -184,7 +186,7 @@ impl Driver<'_> {
 
     /// Reads, or registers for something to read.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_read(cx, &mut self.buffer)
+        self.intake.poll(&mut *self.transport, cx)
     }
 
     /// Reads, or looks for something to read as long as that is worth it; then registers.
@@ -205,7 +207,7 @@ impl Driver<'_> {
     /// What a few tries gave, if one of them gave anything.
     fn try_read(&mut self, tries: usize) -> Option<io::Result<usize>> {
         for _ in 0..tries {
-            match self.transport.try_read(&mut self.buffer) {
+            match self.intake.try_read(&mut *self.transport) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.drained = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -230,25 +232,44 @@ impl Driver<'_> {
     /// Writes what was taken, as far as the transport has room.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while self.written < self.out.len() {
-            match Pin::new(&mut self.transport).poll_write(cx, &self.out[self.written..]) {
+            match self.poll_pieces(cx) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => self.written += written,
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => break,
+                Poll::Pending => return Ok(()),
             }
         }
+        if self.out.plain().is_none() {
+            // At once, so that whoever sends next has these buffers and not others.
+            self.wire.state().proto.written(&mut self.out);
+            self.written = 0;
+        }
         Ok(())
+    }
+
+    /// One write of what is left.
+    fn poll_pieces(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let transport = Pin::new(&mut self.transport);
+        if let Some(bytes) = self.out.plain() {
+            return transport.poll_write(cx, &bytes[self.written..]);
+        }
+        let mut slices = [IoSlice::new(&[]); PIECES];
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(self.out.pieces(self.written)) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        transport.poll_write_vectored(cx, &slices[..count])
     }
 
     /// The peer reads no more: what it has written before may still be there to be read.
     fn write_failed(&mut self, error: &io::Error) -> End {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         loop {
-            match Pin::new(&mut self.transport).poll_read(&mut cx, &mut self.buffer) {
+            match self.poll_read(&mut cx) {
                 Poll::Ready(Ok(0)) => return self.eof(),
                 Poll::Ready(Ok(taken)) => {
-                    let bytes = &self.buffer[..taken];
-                    if self.wire.step(|state| state.proto.receive(bytes)).is_err() {
+                    if self.wire.step(|state| self.intake.give(taken, &mut state.proto)).is_err() {
                         break;
                     }
                 }

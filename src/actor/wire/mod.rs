@@ -12,6 +12,7 @@ mod far;
 pub(super) mod gate;
 mod inbound;
 mod info;
+mod intake;
 pub(super) mod join;
 mod look;
 mod near;

@@ -10,16 +10,17 @@ use crate::proto::dialog::{Callee, Ending};
 use crate::proto::entry::{Entry, Side};
 use crate::proto::event::{DialogId, Event, EventKind, Outcome, ProtocolError};
 use crate::proto::fragment::{Header, Kind};
+use crate::proto::inbox::Piece;
+use crate::proto::landing::Landing;
 use crate::proto::plain;
-use crate::proto::reader::{Front, front};
+use crate::proto::reader::{Front, Held, front};
 
 /// A fragment of a message, and what counting it gave.
 #[derive(Clone, Copy)]
-struct Fragment<'a> {
+struct Fragment {
     id: DialogId,
     kind: Kind,
     more: bool,
-    payload: &'a [u8],
     cost: u64,
     first: bool,
 }
@@ -37,43 +38,69 @@ impl Connection {
         result
     }
 
+    /// The same where bytes may have been read into `landing`, which this call gave before; `bytes` are those behind it.
+    ///
+    /// Afterwards there is a landing again if a large fragment has come in part: the bytes that come next belong there.
+    pub(crate) fn receive_landed(&mut self, landing: &mut Option<Landing>, bytes: &[u8]) -> Result<(), ProtocolError> {
+        if let Some(landing) = landing.take() {
+            self.reader.take_back(landing);
+        }
+        self.receive(bytes)?;
+        *landing = self.reader.lend();
+        Ok(())
+    }
+
     fn receive_all(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
-        if !self.reader.is_empty() && !self.receive_rest(&mut input)? {
+        if !self.receive_rest(&mut input)? {
             return Ok(());
         }
-        loop {
+        while !input.is_empty() {
             match front(input)? {
                 Front::Whole(header, payload, len) => {
-                    self.on_fragment(header, payload)?;
+                    self.on_fragment(header, Piece::Shared(payload))?;
                     input = &input[len..];
                 }
                 Front::Part => {
-                    self.reader.hold(input);
+                    self.reader.hold(input, &mut self.output.recycler)?;
                     return Ok(());
                 }
             }
         }
+        Ok(())
     }
 
     /// The rest of a fragment that came in parts; `false` if it is still not whole.
     fn receive_rest(&mut self, input: &mut &[u8]) -> Result<bool, ProtocolError> {
-        if !self.reader.complete(input)? {
-            return Ok(false);
+        match self.reader.complete(input, &mut self.output.recycler)? {
+            Held::Nothing => Ok(true),
+            Held::Part => Ok(false),
+            Held::Landed(landing) => {
+                let (header, payload) = landing.into_parts();
+                self.on_fragment(header, Piece::Own(payload)).map(|()| true)
+            }
+            Held::Whole(held) => {
+                let result = match front(&held)? {
+                    Front::Whole(header, payload, _) => self.on_fragment(header, Piece::Shared(payload)),
+                    Front::Part => Ok(()),
+                };
+                self.reader.put_back(held);
+                result.map(|()| true)
+            }
         }
-        let held = self.reader.take();
-        let result = match front(&held)? {
-            Front::Whole(header, payload, _) => self.on_fragment(header, payload),
-            Front::Part => Ok(()),
-        };
-        self.reader.put_back(held);
-        result.map(|()| true)
     }
 
-    fn on_fragment(&mut self, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
-        let Header { kind, more, dialog: id, .. } = header;
+    fn on_fragment(&mut self, header: Header, payload: Piece<'_>) -> Result<(), ProtocolError> {
         self.peer_cpu = header.writer_cpu().or(self.peer_cpu);
-        match kind {
+        match header.kind {
             Kind::Start | Kind::Started | Kind::Item | Kind::Return | Kind::Error => self.on_message(header, payload),
+            _ => self.on_frame(header, payload.bytes()),
+        }
+    }
+
+    /// A frame that is no part of a message.
+    fn on_frame(&mut self, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
+        let Header { kind, more, dialog: id, .. } = header;
+        match kind {
             _ if more => Err(ProtocolError::Malformed(kind)),
             Kind::Stop => self.on_stop(id, payload),
             Kind::Credit => self.on_credit(id, payload),
@@ -106,13 +133,14 @@ impl Connection {
         }
     }
 
-    fn on_message(&mut self, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
+    fn on_message(&mut self, header: Header, payload: Piece<'_>) -> Result<(), ProtocolError> {
         let Header { kind, more, dialog: id, .. } = header;
-        let cost = fragment_cost(kind, payload.len(), more);
+        let cost = fragment_cost(kind, payload.bytes().len(), more);
         if kind == Kind::Start && !self.is_mine(id) && id > self.highest {
-            return self.on_start(Fragment { id, kind, more, payload, cost, first: true });
+            return self.on_start(Fragment { id, kind, more, cost, first: true }, payload.bytes());
         }
         let Some(entry) = self.dialogs.get_mut(id).filter(|entry| !entry.side.is_ended()) else {
+            payload.discard(&mut self.output.recycler);
             return self.ignore(id, kind, cost);
         };
         let first = entry.arriving.is_none();
@@ -121,8 +149,8 @@ impl Connection {
         }
         self.ledger.receive(cost).map_err(ProtocolError::credit(0))?;
         entry.arriving = more.then_some(kind);
-        let fragment = Fragment { id, kind, more, payload, cost, first };
-        if kind == Kind::Item { self.on_item(fragment) } else { self.on_single(fragment) }
+        let fragment = Fragment { id, kind, more, cost, first };
+        if kind == Kind::Item { self.on_item(fragment, payload) } else { self.on_single(fragment, payload) }
     }
 
     /// A fragment for a dialog that has ended here. Its credit goes back at once.
@@ -135,8 +163,8 @@ impl Connection {
         Ok(())
     }
 
-    fn on_item(&mut self, fragment: Fragment<'_>) -> Result<(), ProtocolError> {
-        let Fragment { id, kind, more, payload, cost, first } = fragment;
+    fn on_item(&mut self, fragment: Fragment, payload: Piece<'_>) -> Result<(), ProtocolError> {
+        let Fragment { id, kind, more, cost, first } = fragment;
         let max = self.limits.max_message;
         let Some(entry) = self.dialogs.get_mut(id) else { return Ok(()) };
         if first {
@@ -144,10 +172,11 @@ impl Connection {
         }
         entry.ledger.receive_item(cost, first).map_err(ProtocolError::credit(id))?;
         if entry.forgotten {
+            payload.discard(&mut self.output.recycler);
             self.consume_item(id, cost);
             return Ok(());
         }
-        if entry.inbox.incomplete() + payload.len() > max {
+        if entry.inbox.incomplete() + payload.bytes().len() > max {
             return Err(ProtocolError::TooLarge { id, max });
         }
         entry.inbox.push(payload, cost, more, &mut self.output.recycler);
@@ -158,9 +187,9 @@ impl Connection {
     }
 
     /// The first sight of a dialog that the peer opens.
-    fn on_start(&mut self, fragment: Fragment<'_>) -> Result<(), ProtocolError> {
+    fn on_start(&mut self, fragment: Fragment, payload: &[u8]) -> Result<(), ProtocolError> {
         let id = fragment.id;
-        let flags = *fragment.payload.first().ok_or(ProtocolError::Malformed(Kind::Start))?;
+        let (&flags, start) = payload.split_first().ok_or(ProtocolError::Malformed(Kind::Start))?;
         if flags > 1 {
             return Err(ProtocolError::Malformed(Kind::Start));
         }
@@ -178,12 +207,12 @@ impl Connection {
             self.answer_cancelled(id, &reason);
             return Ok(());
         }
-        self.on_single(Fragment { payload: &fragment.payload[1..], ..fragment })
+        self.on_single(fragment, Piece::Shared(start))
     }
 
     /// A fragment of a message that a dialog has only one of.
-    fn on_single(&mut self, fragment: Fragment<'_>) -> Result<(), ProtocolError> {
-        let Fragment { id, kind, more, payload, cost, first } = fragment;
+    fn on_single(&mut self, fragment: Fragment, payload: Piece<'_>) -> Result<(), ProtocolError> {
+        let Fragment { id, kind, more, cost, first } = fragment;
         let max = self.limits.max_message;
         let Some(entry) = self.dialogs.get_mut(id) else { return Ok(()) };
         if first && !may_come(entry, kind) {
@@ -191,13 +220,14 @@ impl Connection {
         }
         let is_last = matches!(kind, Kind::Return | Kind::Error);
         let single = if is_last { &mut entry.last } else { &mut entry.first };
-        if single.bytes.len() + payload.len() > max {
+        if single.bytes.len() + payload.bytes().len() > max {
             return Err(ProtocolError::TooLarge { id, max });
         }
         if entry.forgotten {
+            payload.discard(&mut self.output.recycler);
             self.consume(cost);
         } else {
-            single.bytes.extend_from_slice(payload);
+            payload.append_to(&mut single.bytes, &mut self.output.recycler);
             single.cost += cost;
         }
         if more { Ok(()) } else { self.on_complete(id, kind) }

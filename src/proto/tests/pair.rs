@@ -62,9 +62,15 @@ impl End {
 
     /// The next item.
     pub(super) fn recv(&mut self, id: DialogId) -> Received<Vec<u8>> {
-        let received = self.conn.recv_with(id, <[u8]>::to_vec);
+        let mut item = Vec::new();
+        let received = self.conn.recv(id, &mut item);
         self.drain();
-        received
+        match received {
+            Received::Item(()) => Received::Item(item),
+            Received::End => Received::End,
+            Received::Failed => Received::Failed,
+            Received::Empty => Received::Empty,
+        }
     }
 
     /// The outcome, with its bytes.
