@@ -1,8 +1,8 @@
 //! What each transport carries with each codec: values of 64 KiB one way, and round trips of small ones, between two actors.
 //!
 //! `PIN=same|split|none cargo bench --bench transports` puts both processes on one CPU, on two, or wherever the scheduler likes (the
-//! default). `SAMPLES=n` and `MILLIS=n` change how often and how long, `ONLY=uds` what. All are measured in turns. Run as a test, it makes
-//! one tiny round and no claim.
+//! default). `SAMPLES=n` and `MILLIS=n` change how often and how long, `ONLY=uds` or `ONLY="uds, msgpack, large"` what. All are
+//! measured in turns. Run as a test, it makes one tiny round and no claim.
 
 mod gauge;
 mod place;
@@ -98,28 +98,43 @@ async fn measure(effort: Effort) -> Result<()> {
     let only = std::env::var("ONLY").unwrap_or_default();
     actor_nursery(async |n| {
         let mut rows = Vec::new();
-        for (name, carrier) in carriers.into_iter().filter(|(name, _)| name.contains(&only)) {
+        for (name, carrier) in carriers {
             for codec in [Codec::MsgPack, Codec::Json] {
                 let row = format!("{name}, {}", codec.name());
-                let worker =
-                    n.actor(row.clone()).carrier(carrier).codecs([codec]).expose(sink).expose(echo).start().await?;
-                rows.push((worker, Figure::new(&row), Figure::new(row)));
+                let wanted = ["large", "small"].map(|size| format!("{row}, {size}")).map(|size| size.contains(&only));
+                if wanted != [false; 2] {
+                    let worker =
+                        n.actor(row.clone()).carrier(carrier).codecs([codec]).expose(sink).expose(echo).start().await?;
+                    rows.push((worker, wanted, Figure::new(&row), Figure::new(row)));
+                }
             }
         }
         for _ in 0..effort.samples {
-            for (worker, bytes, trips) in &mut rows {
-                bytes.rates.push(large(worker, effort).await?);
-                trips.rates.push(small(worker, effort).await?);
+            for (worker, wanted, bytes, trips) in &mut rows {
+                if wanted[0] {
+                    bytes.rates.push(large(worker, effort).await?);
+                }
+                if wanted[1] {
+                    trips.rates.push(small(worker, effort).await?);
+                }
             }
         }
-        for (_, bytes, trips) in &rows {
-            let (rate, trip) = (bytes.median() / 1e6, 1e6 / trips.median());
-            println!("{:>24}: {rate:>8.0} MB/s in values of 64 KiB, {trip:>7.1} us per small round trip", bytes.name);
-        }
+        rows.iter().for_each(|(_, wanted, bytes, trips)| print(*wanted, bytes, trips));
         n.cancel_actors("done");
         Ok(())
     })
     .await
+}
+
+fn print([large, small]: [bool; 2], bytes: &Figure, trips: &Figure) {
+    let mut line = format!("{:>24}:", bytes.name);
+    if large {
+        line += &format!(" {:>8.0} MB/s in values of 64 KiB", bytes.median() / 1e6);
+    }
+    if small {
+        line += &format!(", {:>7.1} us per small round trip", 1e6 / trips.median());
+    }
+    println!("{line}");
 }
 
 fn main() -> Result<()> {

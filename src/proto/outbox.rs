@@ -13,6 +13,9 @@ use super::recycle::Recycler;
 
 /// Bytes in front of a message.
 const PREFIX: usize = 6;
+/// With more than this in buffers of their own, further large messages wait with their senders: what is written soon after it
+/// was encoded is still in the cache, and its buffer is used for the next one.
+const ENOUGH: usize = 128 * 1024;
 /// Its credit has been taken.
 const CHARGED: u8 = 1;
 /// It is in a buffer of its own.
@@ -40,6 +43,10 @@ pub(crate) struct Outbox {
     bytes: Vec<u8>,
     /// The messages with buffers of their own.
     own: VecDeque<Arc<Vec<u8>>>,
+    /// The bytes of these.
+    owned: usize,
+    /// Somebody waits until there are fewer.
+    awaited: bool,
     /// Where the first message begins.
     head: usize,
     /// How much of the first message has left.
@@ -70,7 +77,19 @@ impl Outbox {
     /// Appends a message whose credit has been taken, in its buffer.
     pub(crate) fn push_own(&mut self, kind: Kind, message: Vec<u8>) {
         self.push_prefix(kind, CHARGED | OWN, message.len());
+        self.owned += message.len();
         self.own.push_back(Arc::new(message));
+    }
+
+    /// Whether another large message may be queued; if not, [`has_room_again`](Self::has_room_again) will tell.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.awaited = self.owned >= ENOUGH;
+        !self.awaited
+    }
+
+    /// Whether there is room that somebody waits for; once.
+    pub(crate) fn has_room_again(&mut self) -> bool {
+        self.awaited && self.owned < ENOUGH && std::mem::take(&mut self.awaited)
     }
 
     fn push_prefix(&mut self, kind: Kind, known: u8, len: usize) {
@@ -128,6 +147,7 @@ impl Outbox {
         self.sent = 0;
         if head.own {
             self.own.pop_front();
+            self.owned -= head.len;
         } else {
             self.head += head.len;
         }
@@ -143,6 +163,7 @@ impl Outbox {
             self.advance(head);
         }
         self.uncharged = 0;
+        self.awaited = false;
         self.compact();
         refund
     }

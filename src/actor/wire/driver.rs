@@ -176,12 +176,18 @@ impl Driver<'_> {
                 state.proto.gather(&mut self.out, WRITE, Some(sched_getcpu()));
             }
         }
-        Turn {
+        let turn = Turn {
             more: state.proto.has_output(),
             closing: state.closing,
             lost: state.lost.is_some(),
             peer_cpu: state.proto.peer_cpu(),
+        };
+        let news = state.proto.has_events();
+        drop(state);
+        if news {
+            self.wire.step(|_| ());
         }
+        turn
     }
 
     /// Reads, or registers for something to read.

@@ -10,10 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::PollFlags;
-use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, recvmsg, send, sendmsg, shutdown,
-};
+use rustix::io::{Errno, readv};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 
 use super::{Shared, lock};
 use crate::host::Reactor;
@@ -170,10 +168,7 @@ impl Transport for LoopSocket {
 
     fn try_read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let most = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.receive(most, |socket| {
-            let mut none = RecvAncillaryBuffer::default();
-            Ok(recvmsg(socket, buffers, &mut none, RecvFlags::DONTWAIT)?.bytes)
-        })
+        self.receive(most, |socket| readv(socket, buffers))
     }
 }
 

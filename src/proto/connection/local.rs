@@ -68,7 +68,7 @@ impl Connection {
         Ok(Sent::Queued)
     }
 
-    /// Takes the credit for an item; `None` if there is not enough, and then it will be told of more.
+    /// Takes the credit for an item; `None` if there is not enough, or no room, and then it will be told of more.
     fn charge(&mut self, id: DialogId, len: usize) -> Result<Option<(&mut Entry, &mut Output)>, SendError> {
         self.check_size(len)?;
         let running = self.dialogs.get_mut(id).filter(|entry| !entry.side.is_ended());
@@ -77,7 +77,8 @@ impl Connection {
         let cost = message_cost(Kind::Item, len);
         // Behind something that waits for credit of the connection nothing else may hold such credit.
         let open = self.output.pool.admits(cost) && !entry.outbox.is_starved();
-        if !open || !entry.window.admits(cost) {
+        let room = len < LARGE || entry.outbox.has_room();
+        if !open || !room || !entry.window.admits(cost) {
             entry.wants_write = true;
             if !open {
                 self.output.blocked.push(id);

@@ -12,7 +12,8 @@ impl Connection {
     ///
     /// It stops at the first fragment that reaches `budget`, so what it appends may be longer by one fragment. Call it
     /// whenever the transport has room and [`Connection::has_output`]; with an empty `out` the bytes are not copied
-    /// again. The peer is told that it was written on this CPU. What was written goes to [`Connection::written`].
+    /// again. The peer is told that it was written on this CPU. What was written goes to [`Connection::written`]. There may
+    /// be events, for those who wait for room.
     pub(crate) fn gather(&mut self, out: &mut Gather, budget: usize, cpu: Option<usize>) -> bool {
         let (from, before) = (out.bytes.len(), out.len());
         let end = before.saturating_add(budget);
@@ -117,6 +118,8 @@ impl Connection {
         let over = matches!(&entry.side, Side::Callee(callee) if callee.is_ended());
         if over && entry.outbox.is_empty() {
             self.remove(id);
+        } else if entry.outbox.has_room_again() {
+            self.writable(id);
         }
     }
 
