@@ -26,6 +26,9 @@ const WRITE: usize = 256 * 1024;
 const PIECES: usize = 40;
 /// Reads and writes before other tasks get a turn.
 const ROUNDS: u32 = 16;
+/// Bytes read before they get one: who decodes them soon finds them in the cache, and the sender does not have to wait for
+/// the credit.
+const BYTES: usize = 128 * 1024;
 /// How long the last bytes of a dead peer may take.
 const DRAIN: Duration = Duration::from_millis(250);
 /// How long the news of its death may take: a process closes its sockets before it is dead, and on a machine that has too
@@ -50,6 +53,7 @@ pub(super) async fn drive(wire: Arc<Wire>, transport: Box<dyn Transport>) -> Res
         transport,
         out: Gather::default(),
         written: 0,
+        blocked: false,
         intake: Intake::new(),
         drained: false,
         look: Look::new(wire.waiting, wire.here.turns.clone()),
@@ -117,6 +121,8 @@ struct Driver<'a> {
     transport: Box<dyn Transport>,
     out: Gather,
     written: usize,
+    /// The transport had no room.
+    blocked: bool,
     intake: Intake,
     /// The last read took all there was.
     drained: bool,
@@ -131,6 +137,7 @@ impl Driver<'_> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let mut bytes = 0;
         for _ in 0..ROUNDS {
             let turn = self.turn(cx);
             if let Err(error) = self.poll_write(cx) {
@@ -140,7 +147,8 @@ impl Driver<'_> {
             if written && turn.closing && !turn.more {
                 return Poll::Ready(End::Closed);
             }
-            let idle = written && !turn.more && !turn.lost;
+            // Without room it has nothing to do either, and a peer that reads makes room before it wakes anybody for it.
+            let idle = !turn.lost && !(written && turn.more);
             let read = if idle { self.poll_look(turn.peer_cpu, cx) } else { self.poll_read(cx) };
             match read {
                 Poll::Ready(Ok(0)) => return Poll::Ready(self.eof()),
@@ -153,6 +161,10 @@ impl Driver<'_> {
                     if self.drained && self.look.ask(cx) {
                         // Those who have got something go first: what they answer is then written at once.
                         return Poll::Pending;
+                    }
+                    bytes += taken;
+                    if bytes >= BYTES {
+                        break;
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(self.broke(&error)),
@@ -242,7 +254,13 @@ impl Driver<'_> {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => self.written += written,
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    self.blocked = true;
+                    return Ok(());
+                }
+            }
+            if std::mem::take(&mut self.blocked) {
+                self.look.data();
             }
         }
         if self.out.plain().is_none() {

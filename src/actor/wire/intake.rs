@@ -11,64 +11,64 @@ use crate::transport::Transport;
 
 /// Read at once.
 const READ: usize = 64 * 1024;
-/// Of what comes behind a large payload, at least this much. It is copied, so not more is read than the next few headers.
+/// The same where a large payload is likely to come: so little of it has to be copied to its place, where the rest is then
+/// read to.
 const BEHIND: usize = 4 * 1024;
 
 /// What is read into.
 pub(super) struct Intake {
     buffer: Vec<u8>,
     landing: Option<Landing>,
+    /// The last read was part of a large payload.
+    large: bool,
 }
 
 impl Intake {
     pub(super) fn new() -> Self {
-        Self { buffer: vec![0; READ], landing: None }
+        Self { buffer: vec![0; READ], landing: None, large: false }
     }
 
     /// Reads, or registers for something to read.
     pub(super) fn poll(&mut self, transport: &mut dyn Transport, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let transport = Pin::new(transport);
+        let buffer = &mut self.buffer[..size(self.large)];
         match &mut self.landing {
-            None => transport.poll_read(cx, &mut self.buffer),
-            Some(landing) => transport.poll_read_vectored(cx, &mut places(landing, &mut self.buffer)),
+            None => transport.poll_read(cx, buffer),
+            Some(landing) => {
+                transport.poll_read_vectored(cx, &mut [IoSliceMut::new(landing.rest()), IoSliceMut::new(buffer)])
+            }
         }
     }
 
     /// Reads what is there.
     pub(super) fn try_read(&mut self, transport: &mut dyn Transport) -> io::Result<usize> {
+        let buffer = &mut self.buffer[..size(self.large)];
         match &mut self.landing {
-            None => transport.try_read(&mut self.buffer),
-            Some(landing) => transport.try_read_vectored(&mut places(landing, &mut self.buffer)),
+            None => transport.try_read(buffer),
+            Some(landing) => {
+                transport.try_read_vectored(&mut [IoSliceMut::new(landing.rest()), IoSliceMut::new(buffer)])
+            }
         }
     }
 
     /// Whether a read of so many bytes has taken all there was, as far as that can be seen. A transport that reads into one
     /// buffer at a time may have filled the first one.
     pub(super) fn has_taken_all(&mut self, read: usize) -> bool {
-        match &mut self.landing {
-            None => read < self.buffer.len(),
-            Some(landing) => {
-                let first = landing.rest().len();
-                read != first && read < first + behind(first)
-            }
-        }
+        let first = self.landing.as_mut().map_or(0, |landing| landing.rest().len());
+        read != first && read < first + size(self.large)
     }
 
     /// Gives the protocol what was read.
     pub(super) fn give(&mut self, read: usize, proto: &mut Connection) -> Result<(), ProtocolError> {
+        let lands = self.landing.is_some();
         let behind = self.landing.as_mut().map_or(read, |landing| landing.advance(read));
-        proto.receive_landed(&mut self.landing, &self.buffer[..behind])
+        let taken = proto.receive_landed(&mut self.landing, &self.buffer[..behind]);
+        self.large = lands || self.landing.is_some();
+        taken
     }
 }
 
-/// The payload's place, and that of what comes behind it.
-fn places<'a>(landing: &'a mut Landing, buffer: &'a mut [u8]) -> [IoSliceMut<'a>; 2] {
-    let rest = landing.rest();
-    let behind = behind(rest.len());
-    [IoSliceMut::new(rest), IoSliceMut::new(&mut buffer[..behind])]
-}
-
-/// How much to read behind a payload of which so much is missing.
-fn behind(missing: usize) -> usize {
-    READ.saturating_sub(missing).max(BEHIND)
+/// How much to read beside a payload that has its place.
+fn size(large: bool) -> usize {
+    if large { BEHIND } else { READ }
 }
