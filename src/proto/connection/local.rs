@@ -48,23 +48,18 @@ impl Connection {
     /// Sends an item, if there is credit for it.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn send(&mut self, id: DialogId, item: &[u8]) -> Result<Sent, SendError> {
-        self.send_copy(id, item)
+        self.send_from(id, &mut item.to_vec())
     }
 
     /// Sends the item in this buffer, if there is credit for it. A large one goes with its buffer, and leaves an empty one;
     /// a small one stays there.
     pub(crate) fn send_from(&mut self, id: DialogId, item: &mut Vec<u8>) -> Result<Sent, SendError> {
+        let Some((entry, output)) = self.charge(id, item.len())? else { return Ok(Sent::NoCredit) };
         if item.len() < LARGE {
-            return self.send_copy(id, item);
+            output.push(id, &mut entry.outbox, Kind::Item, [item, &[]]);
+        } else {
+            output.push_own(id, &mut entry.outbox, item);
         }
-        let Some((entry, output)) = self.charge(id, item.len())? else { return Ok(Sent::NoCredit) };
-        output.push_own(id, &mut entry.outbox, item);
-        Ok(Sent::Queued)
-    }
-
-    fn send_copy(&mut self, id: DialogId, item: &[u8]) -> Result<Sent, SendError> {
-        let Some((entry, output)) = self.charge(id, item.len())? else { return Ok(Sent::NoCredit) };
-        output.push(id, &mut entry.outbox, Kind::Item, [item, &[]]);
         Ok(Sent::Queued)
     }
 
