@@ -257,7 +257,7 @@ impl Wire {
 
     fn poll_bytes(&self, id: DialogId, bytes: &mut Vec<u8>, cx: &Context<'_>) -> Poll<Result<()>> {
         let sent = self.step(|state| {
-            let sent = state.proto.send_from(id, bytes);
+            let sent = state.proto.send_in_turn(id, bytes);
             if matches!(sent, Ok(Sent::NoCredit))
                 && let Some(waiting) = state.waiting.get_mut(&id)
             {

@@ -54,7 +54,16 @@ impl Connection {
     /// Sends the item in this buffer, if there is credit for it. A large one goes with its buffer, and leaves an empty one;
     /// a small one stays there.
     pub(crate) fn send_from(&mut self, id: DialogId, item: &mut Vec<u8>) -> Result<Sent, SendError> {
-        let Some((entry, output)) = self.charge(id, item.len())? else { return Ok(Sent::NoCredit) };
+        self.send_as(id, item, false)
+    }
+
+    /// The same for a sender who can wait: a large item goes when most of those before it have been written.
+    pub(crate) fn send_in_turn(&mut self, id: DialogId, item: &mut Vec<u8>) -> Result<Sent, SendError> {
+        self.send_as(id, item, item.len() >= LARGE)
+    }
+
+    fn send_as(&mut self, id: DialogId, item: &mut Vec<u8>, in_turn: bool) -> Result<Sent, SendError> {
+        let Some((entry, output)) = self.charge(id, item.len(), in_turn)? else { return Ok(Sent::NoCredit) };
         if item.len() < LARGE {
             output.push(id, &mut entry.outbox, Kind::Item, [item, &[]]);
         } else {
@@ -63,8 +72,13 @@ impl Connection {
         Ok(Sent::Queued)
     }
 
-    /// Takes the credit for an item; `None` if there is not enough, or no room, and then it will be told of more.
-    fn charge(&mut self, id: DialogId, len: usize) -> Result<Option<(&mut Entry, &mut Output)>, SendError> {
+    /// Takes the credit for an item; `None` if there is not enough, or no room in the queue, and then it will be told of more.
+    fn charge(
+        &mut self,
+        id: DialogId,
+        len: usize,
+        in_turn: bool,
+    ) -> Result<Option<(&mut Entry, &mut Output)>, SendError> {
         self.check_size(len)?;
         let running = self.dialogs.get_mut(id).filter(|entry| !entry.side.is_ended());
         let Some(entry) = running else { return Err(gone(self.lost.as_deref())) };
@@ -72,7 +86,7 @@ impl Connection {
         let cost = message_cost(Kind::Item, len);
         // Behind something that waits for credit of the connection nothing else may hold such credit.
         let open = self.output.pool.admits(cost) && !entry.outbox.is_starved();
-        let room = len < LARGE || entry.outbox.has_room();
+        let room = !in_turn || entry.outbox.has_room();
         if !open || !room || !entry.window.admits(cost) {
             entry.wants_write = true;
             if !open {

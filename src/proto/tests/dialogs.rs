@@ -12,7 +12,6 @@ fn conversation(pair: &mut Pair) -> Vec<Vec<u8>> {
     for n in 0..5u8 {
         assert_eq!(pair.parent.conn.send(id, &vec![n; usize::from(n) * 7]), Ok(Sent::Queued));
         assert_eq!(pair.child.conn.send(id, &vec![n; 70_000]), Ok(Sent::Queued));
-        pair.child.flush();
     }
     pair.parent.conn.stop(id).unwrap();
     pair.drive();
