@@ -11,6 +11,7 @@
 //!
 //! The handles of the dialogs call the rest. A local call never blocks and never waits for the wire.
 
+mod arrive;
 mod cancel;
 mod local;
 mod output;

@@ -2,28 +2,20 @@
 //! messages are gathered in one buffer; large ones are written from where they lie.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::AsyncWrite;
-use rustix::thread::sched_getcpu;
-
 use super::intake::Intake;
 use super::look::{Look, Next};
+use super::outflow::Outflow;
 use super::{Lost, Wire, register};
 use crate::Result;
 use crate::error::RemoteError;
-use crate::proto::gather::Gather;
 use crate::task::clock::Alarm;
 use crate::transport::Transport;
 
-/// Gathered into one write.
-const WRITE: usize = 256 * 1024;
-/// Pieces of one write: as many as there are headers and large payloads in what is gathered.
-const PIECES: usize = 40;
 /// Reads and writes before other tasks get a turn.
 const ROUNDS: u32 = 16;
 /// Bytes read before they get one: who decodes them soon finds them in the cache, and the sender does not have to wait for
@@ -51,9 +43,7 @@ pub(super) async fn drive(wire: Arc<Wire>, transport: Box<dyn Transport>) -> Res
     let mut driver = Driver {
         wire: &wire,
         transport,
-        out: Gather::default(),
-        written: 0,
-        blocked: false,
+        outflow: Outflow::default(),
         intake: Intake::new(),
         drained: false,
         look: Look::new(wire.waiting, wire.here.turns.clone()),
@@ -119,10 +109,7 @@ struct Turn {
 struct Driver<'a> {
     wire: &'a Wire,
     transport: Box<dyn Transport>,
-    out: Gather,
-    written: usize,
-    /// The transport had no room.
-    blocked: bool,
+    outflow: Outflow,
     intake: Intake,
     /// The last read took all there was.
     drained: bool,
@@ -140,10 +127,10 @@ impl Driver<'_> {
         let mut bytes = 0;
         for _ in 0..ROUNDS {
             let turn = self.turn(cx);
-            if let Err(error) = self.poll_write(cx) {
+            if let Err(error) = self.write(cx) {
                 return Poll::Ready(self.write_failed(&error));
             }
-            let written = self.written == self.out.len();
+            let written = self.outflow.is_written();
             if written && turn.closing && !turn.more {
                 return Poll::Ready(End::Closed);
             }
@@ -181,12 +168,8 @@ impl Driver<'_> {
     fn turn(&mut self, cx: &Context<'_>) -> Turn {
         let mut state = self.wire.state();
         register(&mut state.driver, cx);
-        if self.written == self.out.len() {
-            state.proto.written(&mut self.out);
-            self.written = 0;
-            if state.proto.has_output() {
-                state.proto.gather(&mut self.out, WRITE, Some(sched_getcpu()));
-            }
+        if self.outflow.is_written() {
+            self.outflow.refill(&mut state.proto);
         }
         let turn = Turn {
             more: state.proto.has_output(),
@@ -194,12 +177,25 @@ impl Driver<'_> {
             lost: state.lost.is_some(),
             peer_cpu: state.proto.peer_cpu(),
         };
-        let news = state.proto.has_events();
+        let room = state.proto.has_events();
         drop(state);
-        if news {
-            self.wire.step(|_| ());
+        if room {
+            // Somebody waits until there is less to write.
+            self.wire.tell();
         }
         turn
+    }
+
+    /// Writes what was taken, as far as there is room.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.outflow.poll(&mut *self.transport, cx)? {
+            self.look.data();
+        }
+        if self.outflow.is_written() && self.outflow.has_lent() {
+            // At once, so that whoever sends next has these buffers and not others.
+            self.outflow.give_back(&mut self.wire.state().proto);
+        }
+        Ok(())
     }
 
     /// Reads, or registers for something to read.
@@ -245,45 +241,6 @@ impl Driver<'_> {
         }
         let drain = self.drain.get_or_insert_with(|| Alarm::after(DRAIN));
         drain.poll(cx).map(|()| End::Broken(format!("{} is gone", self.wire.peer)))
-    }
-
-    /// Writes what was taken, as far as the transport has room.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while self.written < self.out.len() {
-            match self.poll_pieces(cx) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => self.written += written,
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    self.blocked = true;
-                    return Ok(());
-                }
-            }
-            if std::mem::take(&mut self.blocked) {
-                self.look.data();
-            }
-        }
-        if self.out.plain().is_none() {
-            // At once, so that whoever sends next has these buffers and not others.
-            self.wire.state().proto.written(&mut self.out);
-            self.written = 0;
-        }
-        Ok(())
-    }
-
-    /// One write of what is left.
-    fn poll_pieces(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let transport = Pin::new(&mut self.transport);
-        if let Some(bytes) = self.out.plain() {
-            return transport.poll_write(cx, &bytes[self.written..]);
-        }
-        let mut slices = [IoSlice::new(&[]); PIECES];
-        let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(self.out.pieces(self.written)) {
-            *slice = IoSlice::new(piece);
-            count += 1;
-        }
-        transport.poll_write_vectored(cx, &slices[..count])
     }
 
     /// The peer reads no more: what it has written before may still be there to be read.

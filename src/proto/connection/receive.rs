@@ -1,4 +1,4 @@
-//! The way in: bytes to fragments, fragments to the inboxes of the dialogs.
+//! The way in: fragments to the inboxes of the dialogs.
 //!
 //! A peer that breaks a rule is a [`ProtocolError`]; one that speaks of a dialog which has ended here is not, because
 //! its frames may have been on their way.
@@ -11,9 +11,7 @@ use crate::proto::entry::{Entry, Side};
 use crate::proto::event::{DialogId, Event, EventKind, Outcome, ProtocolError};
 use crate::proto::fragment::{Header, Kind};
 use crate::proto::inbox::Piece;
-use crate::proto::landing::Landing;
 use crate::proto::plain;
-use crate::proto::reader::{Front, Held, front};
 
 /// A fragment of a message, and what counting it gave.
 #[derive(Clone, Copy)]
@@ -26,70 +24,7 @@ struct Fragment {
 }
 
 impl Connection {
-    /// Takes bytes that arrived, split in any way. Drain the events afterwards.
-    ///
-    /// After an error the connection takes nothing more; what came before the fault has been taken.
-    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        if self.broken || self.lost.is_some() {
-            return Err(ProtocolError::Closed);
-        }
-        let result = self.receive_all(bytes);
-        self.broken = result.is_err();
-        result
-    }
-
-    /// The same where bytes may have been read into `landing`, which this call gave before; `bytes` are those behind it.
-    ///
-    /// Afterwards there is a landing again if a large fragment has come in part: the bytes that come next belong there.
-    pub(crate) fn receive_landed(&mut self, landing: &mut Option<Landing>, bytes: &[u8]) -> Result<(), ProtocolError> {
-        if let Some(landing) = landing.take() {
-            self.reader.take_back(landing);
-        }
-        self.receive(bytes)?;
-        *landing = self.reader.lend();
-        Ok(())
-    }
-
-    fn receive_all(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
-        if !self.receive_rest(&mut input)? {
-            return Ok(());
-        }
-        while !input.is_empty() {
-            match front(input)? {
-                Front::Whole(header, payload, len) => {
-                    self.on_fragment(header, Piece::Shared(payload))?;
-                    input = &input[len..];
-                }
-                Front::Part => {
-                    self.reader.hold(input, &mut self.output.recycler)?;
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The rest of a fragment that came in parts; `false` if it is still not whole.
-    fn receive_rest(&mut self, input: &mut &[u8]) -> Result<bool, ProtocolError> {
-        match self.reader.complete(input, &mut self.output.recycler)? {
-            Held::Nothing => Ok(true),
-            Held::Part => Ok(false),
-            Held::Landed(landing) => {
-                let (header, payload) = landing.into_parts();
-                self.on_fragment(header, Piece::Own(payload)).map(|()| true)
-            }
-            Held::Whole(held) => {
-                let result = match front(&held)? {
-                    Front::Whole(header, payload, _) => self.on_fragment(header, Piece::Shared(payload)),
-                    Front::Part => Ok(()),
-                };
-                self.reader.put_back(held);
-                result.map(|()| true)
-            }
-        }
-    }
-
-    fn on_fragment(&mut self, header: Header, payload: Piece<'_>) -> Result<(), ProtocolError> {
+    pub(super) fn on_fragment(&mut self, header: Header, payload: Piece<'_>) -> Result<(), ProtocolError> {
         self.peer_cpu = header.writer_cpu().or(self.peer_cpu);
         match header.kind {
             Kind::Start | Kind::Started | Kind::Item | Kind::Return | Kind::Error => self.on_message(header, payload),
