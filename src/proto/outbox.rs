@@ -9,13 +9,13 @@ use std::sync::Arc;
 use super::credit::message_cost;
 use super::fragment::{Header, Kind, MAX_PAYLOAD};
 use super::gather::Gather;
-use super::recycle::Recycler;
+use super::recycle::{LARGE, Recycler};
 
 /// Bytes in front of a message.
 const PREFIX: usize = 6;
 /// With more than this in buffers of their own, further large messages wait with their senders: what is written soon after it
 /// was encoded is still in the cache, and its buffer is used for the next one.
-const ENOUGH: usize = 128 * 1024;
+const ENOUGH: usize = 8 * LARGE;
 /// Its credit has been taken.
 const CHARGED: u8 = 1;
 /// It is in a buffer of its own.
@@ -186,7 +186,6 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::proto::fragment::HEADER;
-    use crate::proto::recycle::LARGE;
 
     #[test]
     fn a_message_leaves_in_fragments_and_the_unsent_rest_is_refunded() {

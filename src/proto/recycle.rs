@@ -2,8 +2,8 @@
 //! again and again, and an idle dialog holds little.
 
 /// From this length on a message is not copied: the buffer that it was encoded into is what is written, and the buffer that it
-/// was read into is what is decoded.
-pub(crate) const LARGE: usize = 16 * 1024;
+/// was read into is what is decoded. Fuzzers get there sooner.
+pub(crate) const LARGE: usize = if cfg!(fuzzing) { 64 } else { 16 * 1024 };
 /// The largest buffer that an empty dialog keeps.
 const KEEP: usize = 64 * 1024;
 /// The largest buffer that is passed on.

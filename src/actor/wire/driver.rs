@@ -135,7 +135,7 @@ impl Driver<'_> {
                 return Poll::Ready(End::Closed);
             }
             // Without room it has nothing to do either, and a peer that reads makes room before it wakes anybody for it.
-            let idle = !turn.lost && !(written && turn.more);
+            let idle = !(turn.lost || written && turn.more);
             let read = if idle { self.poll_look(turn.peer_cpu, cx) } else { self.poll_read(cx) };
             match read {
                 Poll::Ready(Ok(0)) => return Poll::Ready(self.eof()),
