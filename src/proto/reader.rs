@@ -18,8 +18,6 @@ pub(crate) enum Held {
     Whole(Vec<u8>),
     /// The same of a large one.
     Landed(Landing),
-    /// There is none.
-    Nothing,
     /// More must come.
     Part,
 }
@@ -43,13 +41,16 @@ pub(crate) fn front(bytes: &[u8]) -> Result<Front<'_>, BadHeader> {
 }
 
 impl Reader {
+    /// Whether no part of a fragment is held.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.partial.is_empty() && self.landing.is_none()
+    }
+
     /// Moves bytes from `input` to the held part, up to the end of the fragment.
     pub(crate) fn complete(&mut self, input: &mut &[u8], recycler: &mut Recycler) -> Result<Held, BadHeader> {
         if self.landing.is_some() {
             return Ok(self.land(input));
-        }
-        if self.partial.is_empty() {
-            return Ok(Held::Nothing);
         }
         self.fill(input, HEADER);
         let Some(head) = self.partial.first_chunk::<HEADER>() else { return Ok(Held::Part) };

@@ -32,7 +32,7 @@ impl Connection {
     }
 
     fn receive_all(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
-        if !self.receive_rest(&mut input)? {
+        if !self.reader.is_empty() && !self.receive_rest(&mut input)? {
             return Ok(());
         }
         while !input.is_empty() {
@@ -53,7 +53,6 @@ impl Connection {
     /// The rest of a fragment that came in parts; `false` if it is still not whole.
     fn receive_rest(&mut self, input: &mut &[u8]) -> Result<bool, ProtocolError> {
         match self.reader.complete(input, &mut self.output.recycler)? {
-            Held::Nothing => Ok(true),
             Held::Part => Ok(false),
             Held::Landed(landing) => {
                 let (header, payload) = landing.into_parts();

@@ -62,6 +62,7 @@ impl Connection {
         self.send_as(id, item, item.len() >= LARGE)
     }
 
+    #[inline]
     fn send_as(&mut self, id: DialogId, item: &mut Vec<u8>, in_turn: bool) -> Result<Sent, SendError> {
         let Some((entry, output)) = self.charge(id, item.len(), in_turn)? else { return Ok(Sent::NoCredit) };
         if item.len() < LARGE {
@@ -73,6 +74,7 @@ impl Connection {
     }
 
     /// Takes the credit for an item; `None` if there is not enough, or no room in the queue, and then it will be told of more.
+    #[inline]
     fn charge(
         &mut self,
         id: DialogId,
