@@ -2,8 +2,8 @@
 //! of values of 16 MiB, between two actors.
 //!
 //! `PIN=same|split|none cargo bench --bench transports` puts both processes on one CPU, on two, or wherever the scheduler likes (the
-//! default). `SAMPLES=n` and `MILLIS=n` change how often and how long, `ONLY=uds` what. All are measured in turns. Run as a test, it makes
-//! one tiny round and no claim.
+//! default). `SAMPLES=n` and `MILLIS=n` change how often and how long, `ONLY=uds` or `ONLY="uds, msgpack, large"` (`small`, `beside`) what. All are
+//! measured in turns. Run as a test, it makes one tiny round and no claim.
 
 mod gauge;
 mod place;
@@ -139,15 +139,38 @@ struct Row {
 }
 
 impl Row {
-    fn print(&mut self) {
-        let (rate, trip) = (self.bytes.median() / 1e6, 1e6 / self.trips.median());
-        self.beside.sort_by(f64::total_cmp);
-        let (p50, p99) = (quantile(&self.beside, 0.5), quantile(&self.beside, 0.99));
-        println!(
-            "{:>24}: {rate:>8.0} MB/s in values of 64 KiB, {trip:>7.1} us per small round trip, beside values of 16 MiB \
-             {p50:>7.0} us at p50, {p99:>7.0} us at p99",
-            self.bytes.name
-        );
+    /// What is measured of it: `large`, `small`, `beside`, those whose name has `ONLY` in it.
+    fn wants(&self, what: &str, only: &str) -> bool {
+        format!("{}, {what}", self.bytes.name).contains(only)
+    }
+
+    async fn sample(&mut self, effort: Effort, only: &str) -> Result<()> {
+        if self.wants("large", only) {
+            self.bytes.rates.push(large(&self.worker, effort).await?);
+        }
+        if self.wants("small", only) {
+            self.trips.rates.push(small(&self.worker, effort).await?);
+        }
+        if self.wants("beside", only) {
+            beside(&self.worker, effort, &mut self.beside).await?;
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, only: &str) {
+        let mut figures = Vec::new();
+        if self.wants("large", only) {
+            figures.push(format!("{:>8.0} MB/s in values of 64 KiB", self.bytes.median() / 1e6));
+        }
+        if self.wants("small", only) {
+            figures.push(format!("{:>7.1} us per small round trip", 1e6 / self.trips.median()));
+        }
+        if self.wants("beside", only) {
+            self.beside.sort_by(f64::total_cmp);
+            let [p50, p99] = [0.5, 0.99].map(|share| quantile(&self.beside, share));
+            figures.push(format!("beside values of 16 MiB {p50:>7.0} us at p50, {p99:>7.0} us at p99"));
+        }
+        println!("{:>24}: {}", self.bytes.name, figures.join(", "));
     }
 }
 
@@ -158,9 +181,12 @@ async fn measure(effort: Effort) -> Result<()> {
     let only = std::env::var("ONLY").unwrap_or_default();
     actor_nursery(async |n| {
         let mut rows = Vec::new();
-        for (name, carrier) in carriers.into_iter().filter(|(name, _)| name.contains(&only)) {
+        for (name, carrier) in carriers {
             for codec in [Codec::MsgPack, Codec::Json] {
                 let row = format!("{name}, {}", codec.name());
+                if !["large", "small", "beside"].iter().any(|what| format!("{row}, {what}").contains(&only)) {
+                    continue;
+                }
                 let worker = n.actor(row.clone()).carrier(carrier).codecs([codec]).max_message(2 * HUGE);
                 let worker = worker.expose(sink).expose(echo).start().await?;
                 rows.push(Row { worker, bytes: Figure::new(&row), trips: Figure::new(row), beside: Vec::new() });
@@ -168,12 +194,10 @@ async fn measure(effort: Effort) -> Result<()> {
         }
         for _ in 0..effort.samples {
             for row in &mut rows {
-                row.bytes.rates.push(large(&row.worker, effort).await?);
-                row.trips.rates.push(small(&row.worker, effort).await?);
-                beside(&row.worker, effort, &mut row.beside).await?;
+                row.sample(effort, &only).await?;
             }
         }
-        rows.iter_mut().for_each(Row::print);
+        rows.iter_mut().for_each(|row| row.print(&only));
         n.cancel_actors("done");
         Ok(())
     })

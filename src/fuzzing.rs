@@ -10,9 +10,10 @@ use crate::error::Reason;
 use crate::proto::auth::{Acceptor, Initiator, NONCE, Purpose, Step};
 use crate::proto::connection::{Connection, Limits, Role};
 use crate::proto::control::{ControlMessage, Decoder};
-use crate::proto::event::{DialogId, EventKind};
+use crate::proto::event::{DialogId, EventKind, ProtocolError};
 use crate::proto::handshake::{ChildSide, Known, ParentSide};
 use crate::proto::key::{KEY, Key};
+use crate::proto::landing::Landing;
 use crate::proto::start::Start;
 
 fn limits() -> Limits {
@@ -27,9 +28,9 @@ fn pieces(input: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Any bytes on a data connection: an error, or within the limits.
 pub fn frames(input: &[u8]) {
-    let mut connection = Connection::new(Role::Child, limits());
+    let (mut connection, mut landing) = (Connection::new(Role::Child, limits()), None);
     for piece in pieces(input) {
-        let taken = connection.receive(piece);
+        let taken = read(&mut connection, &mut landing, piece);
         while let Some(event) = connection.next_event() {
             if event.kind == EventKind::Incoming {
                 let mut start = Vec::new();
@@ -46,6 +47,19 @@ pub fn frames(input: &[u8]) {
             return;
         }
     }
+}
+
+/// Bytes as a driver reads them: first to the place of a large payload that is arriving, then into a buffer.
+fn read(end: &mut Connection, landing: &mut Option<Landing>, bytes: &[u8]) -> Result<(), ProtocolError> {
+    let mut behind = bytes;
+    if let Some(landing) = landing {
+        let rest = landing.rest();
+        let (first, second) = bytes.split_at(rest.len().min(bytes.len()));
+        rest[..first.len()].copy_from_slice(first);
+        landing.advance(bytes.len());
+        behind = second;
+    }
+    end.receive_landed(landing, behind)
 }
 
 /// Any bytes on a control connection: an error, or messages that are read as they are written.
@@ -107,7 +121,7 @@ pub fn auth(input: &[u8]) {
 /// Two ends that keep to the protocol, told by the input what to do next: neither ever breaks it for the other.
 pub fn dialog(input: &[u8]) {
     let mut ends = [Connection::new(Role::Parent, limits()), Connection::new(Role::Child, limits())];
-    let mut wires = [Vec::new(), Vec::new()];
+    let mut wires = [Wire::default(), Wire::default()];
     for step in input.chunks_exact(3) {
         let (who, what) = (usize::from(step[0] & 1), step[0] >> 1);
         let (id, size) = (DialogId::from(step[1] & 31), usize::from(step[2]) * 50);
@@ -118,7 +132,7 @@ pub fn dialog(input: &[u8]) {
         }
     }
     for _ in 0..1000 {
-        let before = wires.iter().map(Vec::len).sum::<usize>();
+        let before = wires.iter().map(|wire| wire.bytes.len()).sum::<usize>();
         let any = carry(&mut ends, &mut wires, 0, usize::MAX) | carry(&mut ends, &mut wires, 1, usize::MAX);
         if !any && before == 0 {
             return;
@@ -133,7 +147,8 @@ fn act(end: &mut Connection, what: u8, id: DialogId, bytes: &[u8]) {
     match what {
         0 => drop(end.open(bytes, bytes.len() % 2 == 0)),
         1 => drop(end.started(id, bytes)),
-        2 | 3 => drop(end.send(id, bytes)),
+        2 => drop(end.send(id, bytes)),
+        3 => drop(end.send_in_turn(id, &mut bytes.to_vec())),
         4 => drop(end.stop(id)),
         5 => drop(end.finish(id, Ok(bytes))),
         6 => end.cancel(id, &Reason::Deadline),
@@ -147,14 +162,22 @@ fn act(end: &mut Connection, what: u8, id: DialogId, bytes: &[u8]) {
     }
 }
 
+/// What one end has written and the other has not read, and where that reads a large payload to.
+#[derive(Default)]
+struct Wire {
+    bytes: Vec<u8>,
+    landing: Option<Landing>,
+}
+
 /// Carries some bytes from this end to the other; whether there were any.
-fn carry(ends: &mut [Connection; 2], wires: &mut [Vec<u8>; 2], from: usize, most: usize) -> bool {
-    let wire = &mut wires[from];
-    ends[from].transmit(wire, 1 << 20, None);
-    let rest = wire.split_off(most.min(wire.len()));
-    let piece = std::mem::replace(wire, rest);
+fn carry(ends: &mut [Connection; 2], wires: &mut [Wire; 2], from: usize, most: usize) -> bool {
+    let Wire { bytes, landing } = &mut wires[from];
+    ends[from].transmit(bytes, 1 << 20, None);
+    while ends[from].next_event().is_some() {}
+    let rest = bytes.split_off(most.min(bytes.len()));
+    let piece = std::mem::replace(bytes, rest);
     let to = &mut ends[1 - from];
-    to.receive(&piece).expect("a peer that keeps to the protocol is not refused");
+    read(to, landing, &piece).expect("a peer that keeps to the protocol is not refused");
     while to.next_event().is_some() {}
     // How many are held is up to the tasks here, which need not take an outcome.
     assert!(to.input_used() <= 4000 + 11_000, "credit holds");

@@ -2,14 +2,16 @@
 //!
 //! It does nothing by itself. The driver
 //!
-//! 1. passes bytes that arrived to [`Connection::receive`], and cancels that came on the control connection to
+//! 1. passes bytes that arrived to [`Connection::receive_landed`], and cancels that came on the control connection to
 //!    [`Connection::on_cancel`] and [`Connection::on_cancel_ack`];
-//! 2. drains [`Connection::next_event`] after every `receive`, and wakes whoever waits for what it names;
-//! 3. writes what [`Connection::transmit`] appends, as long as [`Connection::has_output`];
+//! 2. drains [`Connection::next_event`] after this and after 3, and wakes whoever waits for what it names;
+//! 3. writes what [`Connection::gather`] appends, as long as [`Connection::has_output`], and returns it to
+//!    [`Connection::written`];
 //! 4. calls [`Connection::abort`] once, when the peer is gone or broke the protocol.
 //!
 //! The handles of the dialogs call the rest. A local call never blocks and never waits for the wire.
 
+mod arrive;
 mod cancel;
 mod local;
 mod output;
@@ -126,6 +128,11 @@ impl Connection {
     /// What has changed, oldest first. Drain it after every call that takes something in.
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Whether something has changed that nobody was told of.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// Dialogs opened here that have no outcome yet.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -99,6 +99,14 @@ impl AsyncRead for Mem {
 
 impl AsyncWrite for Mem {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut pipe = lock(&self.write);
         if pipe.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -108,8 +116,12 @@ impl AsyncWrite for Mem {
             pipe.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let put = room.min(bytes.len());
-        pipe.bytes.extend(&bytes[..put]);
+        let mut put = 0;
+        for piece in pieces {
+            let fits = piece.len().min(room - put);
+            pipe.bytes.extend(&piece[..fits]);
+            put += fits;
+        }
         let reader = pipe.reader.take();
         drop(pipe);
         if let Some(reader) = reader {

@@ -10,7 +10,7 @@ pub mod mem;
 pub mod socket;
 mod tcp;
 
-use std::io;
+use std::io::{self, IoSliceMut};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
@@ -20,6 +20,9 @@ pub use tcp::Tcp;
 /// A stream of bytes in both directions, in order, until one end is gone.
 ///
 /// Reading 0 bytes means that the other end is gone.
+///
+/// Large messages are written from where they lie and read to where they are decoded, by `poll_write_vectored`,
+/// `poll_read_vectored` and [`try_read_vectored`](Self::try_read_vectored). All three have defaults that use one buffer at a time.
 ///
 /// ```
 /// use std::io;
@@ -71,5 +74,16 @@ pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// cheap as looking: then the connection always sleeps at once. All others as with `poll_read`.
     fn try_read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The same into several buffers, one after the other. By default only the first of them that has room is used.
+    ///
+    /// # Errors
+    /// As [`try_read`](Self::try_read).
+    fn try_read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match buffers.iter_mut().find(|buffer| !buffer.is_empty()) {
+            Some(buffer) => self.try_read(buffer),
+            None => Ok(0),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The actor's own sockets, on tokio's epoll.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use futures_lite::{AsyncRead, AsyncWrite};
 use pleach::transport::Transport;
 use pleach::transport::socket::{Accept, Listener, Stream};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::io::{Errno, readv};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 /// A kind of socket: tokio has a type of its own for each.
@@ -107,6 +107,14 @@ impl<S: Loose> Transport for Socket<S> {
         };
         Ok(taken?.1)
     }
+
+    fn try_read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let taken = match &self.state {
+            State::Watched(socket) if self.writing => readv(socket, buffers),
+            _ => readv(self.loose()?, buffers),
+        };
+        Ok(taken?)
+    }
 }
 
 impl<S: Loose> AsyncRead for Socket<S> {
@@ -126,6 +134,23 @@ impl<S: Loose> AsyncWrite for Socket<S> {
             }
         }
         let written = self.watched()?.poll_write(cx, bytes);
+        self.writing = written.is_pending();
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let State::Loose(socket) = &self.state {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                sent => return Poll::Ready(sent.map_err(io::Error::from)),
+            }
+        }
+        let written = self.watched()?.poll_write_vectored(cx, pieces);
         self.writing = written.is_pending();
         written
     }

@@ -1,28 +1,26 @@
-//! Moves the bytes of one connection: everything that is ready in one write, everything that has come in one read.
+//! Moves the bytes of one connection: everything that is ready in one write, everything that has come in one read. Small
+//! messages are gathered in one buffer; large ones are written from where they lie.
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use rustix::thread::sched_getcpu;
-
+use super::intake::Intake;
 use super::look::{Look, Next};
+use super::outflow::Outflow;
 use super::{Lost, Wire, register};
 use crate::Result;
 use crate::error::RemoteError;
 use crate::task::clock::Alarm;
 use crate::transport::Transport;
 
-/// Read at once.
-const READ: usize = 64 * 1024;
-/// Gathered into one write.
-const WRITE: usize = 256 * 1024;
 /// Reads and writes before other tasks get a turn.
 const ROUNDS: u32 = 16;
+/// Bytes read before they get one: who decodes them soon finds them in the cache, and the sender does not have to wait for
+/// the credit.
+const BYTES: usize = 128 * 1024;
 /// How long the last bytes of a dead peer may take.
 const DRAIN: Duration = Duration::from_millis(250);
 /// How long the news of its death may take: a process closes its sockets before it is dead, and on a machine that has too
@@ -45,9 +43,8 @@ pub(super) async fn drive(wire: Arc<Wire>, transport: Box<dyn Transport>) -> Res
     let mut driver = Driver {
         wire: &wire,
         transport,
-        out: Vec::new(),
-        written: 0,
-        buffer: vec![0; READ],
+        outflow: Outflow::default(),
+        intake: Intake::new(),
         drained: false,
         look: Look::new(wire.waiting, wire.here.turns.clone()),
         drain: None,
@@ -112,9 +109,8 @@ struct Turn {
 struct Driver<'a> {
     wire: &'a Wire,
     transport: Box<dyn Transport>,
-    out: Vec<u8>,
-    written: usize,
-    buffer: Vec<u8>,
+    outflow: Outflow,
+    intake: Intake,
     /// The last read took all there was.
     drained: bool,
     look: Look,
@@ -128,29 +124,34 @@ impl Driver<'_> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let mut bytes = 0;
         for _ in 0..ROUNDS {
             let turn = self.turn(cx);
-            if let Err(error) = self.poll_write(cx) {
+            if let Err(error) = self.write(cx) {
                 return Poll::Ready(self.write_failed(&error));
             }
-            let written = self.written == self.out.len();
+            let written = self.outflow.is_written();
             if written && turn.closing && !turn.more {
                 return Poll::Ready(End::Closed);
             }
-            let idle = written && !turn.more && !turn.lost;
+            // Without room it has nothing to do either, and a peer that reads makes room before it wakes anybody for it.
+            let idle = !(turn.lost || written && turn.more);
             let read = if idle { self.poll_look(turn.peer_cpu, cx) } else { self.poll_read(cx) };
             match read {
                 Poll::Ready(Ok(0)) => return Poll::Ready(self.eof()),
                 Poll::Ready(Ok(taken)) => {
-                    self.drained = taken < self.buffer.len();
+                    self.drained = self.intake.has_taken_all(taken);
                     self.look.data();
-                    let bytes = &self.buffer[..taken];
-                    if let Err(error) = self.wire.step(|state| state.proto.receive(bytes)) {
+                    if let Err(error) = self.wire.step(|state| self.intake.give(taken, &mut state.proto)) {
                         return Poll::Ready(End::Broken(format!("{} broke the protocol: {error}", self.wire.peer)));
                     }
                     if self.drained && self.look.ask(cx) {
                         // Those who have got something go first: what they answer is then written at once.
                         return Poll::Pending;
+                    }
+                    bytes += taken;
+                    if bytes >= BYTES {
+                        break;
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(self.broke(&error)),
@@ -167,24 +168,39 @@ impl Driver<'_> {
     fn turn(&mut self, cx: &Context<'_>) -> Turn {
         let mut state = self.wire.state();
         register(&mut state.driver, cx);
-        if self.written == self.out.len() {
-            self.out.clear();
-            self.written = 0;
-            if state.proto.has_output() {
-                state.proto.transmit(&mut self.out, WRITE, Some(sched_getcpu()));
-            }
+        if self.outflow.is_written() {
+            self.outflow.refill(&mut state.proto);
         }
-        Turn {
+        let turn = Turn {
             more: state.proto.has_output(),
             closing: state.closing,
             lost: state.lost.is_some(),
             peer_cpu: state.proto.peer_cpu(),
+        };
+        let room = state.proto.has_events();
+        drop(state);
+        if room {
+            // Somebody waits until there is less to write.
+            self.wire.tell();
         }
+        turn
+    }
+
+    /// Writes what was taken, as far as there is room.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.outflow.poll(&mut *self.transport, cx)? {
+            self.look.data();
+        }
+        if self.outflow.is_written() && self.outflow.has_lent() {
+            // At once, so that whoever sends next has these buffers and not others.
+            self.outflow.give_back(&mut self.wire.state().proto);
+        }
+        Ok(())
     }
 
     /// Reads, or registers for something to read.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_read(cx, &mut self.buffer)
+        self.intake.poll(&mut *self.transport, cx)
     }
 
     /// Reads, or looks for something to read as long as that is worth it; then registers.
@@ -205,7 +221,7 @@ impl Driver<'_> {
     /// What a few tries gave, if one of them gave anything.
     fn try_read(&mut self, tries: usize) -> Option<io::Result<usize>> {
         for _ in 0..tries {
-            match self.transport.try_read(&mut self.buffer) {
+            match self.intake.try_read(&mut *self.transport) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.drained = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -227,28 +243,14 @@ impl Driver<'_> {
         drain.poll(cx).map(|()| End::Broken(format!("{} is gone", self.wire.peer)))
     }
 
-    /// Writes what was taken, as far as the transport has room.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while self.written < self.out.len() {
-            match Pin::new(&mut self.transport).poll_write(cx, &self.out[self.written..]) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => self.written += written,
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => break,
-            }
-        }
-        Ok(())
-    }
-
     /// The peer reads no more: what it has written before may still be there to be read.
     fn write_failed(&mut self, error: &io::Error) -> End {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         loop {
-            match Pin::new(&mut self.transport).poll_read(&mut cx, &mut self.buffer) {
+            match self.poll_read(&mut cx) {
                 Poll::Ready(Ok(0)) => return self.eof(),
                 Poll::Ready(Ok(taken)) => {
-                    let bytes = &self.buffer[..taken];
-                    if self.wire.step(|state| state.proto.receive(bytes)).is_err() {
+                    if self.wire.step(|state| self.intake.give(taken, &mut state.proto)).is_err() {
                         break;
                     }
                 }

@@ -160,7 +160,7 @@ impl Wire {
     /// Takes the next item's bytes into `scratch`, or registers and gives `None`.
     pub(super) fn poll_item(&self, id: DialogId, scratch: &mut Scratch, cx: &Context<'_>) -> Option<Received<()>> {
         self.step(|state| {
-            scratch.forget();
+            scratch.encoded = false;
             let received = state.proto.recv(id, &mut scratch.bytes);
             if received == Received::Empty {
                 if let Some(waiting) = state.waiting.get_mut(&id) {
@@ -189,7 +189,7 @@ impl Wire {
         if let Err(error) = self.encode(&value, &mut scratch.bytes) {
             return Err(TrySendError::Refused(value, error));
         }
-        match self.step(|state| state.proto.send(id, &scratch.bytes)) {
+        match self.step(|state| state.proto.send_from(id, &mut scratch.bytes)) {
             Ok(Sent::Queued) => Ok(()),
             Ok(Sent::NoCredit) => Err(TrySendError::Full(value)),
             Err(error) => Err(TrySendError::Refused(value, refused(error).context(self.name_of(id)))),
@@ -210,10 +210,11 @@ impl Wire {
         ready!(self.poll_kept(id, kept, cx))?;
         let wanted = value.as_ref().expect("a send is not polled after it has completed");
         if !scratch.encoded {
+            scratch.bytes.clear();
             self.encode(wanted, &mut scratch.bytes)?;
             scratch.encoded = true;
         }
-        ready!(self.poll_bytes(id, &scratch.bytes, cx))?;
+        ready!(self.poll_bytes(id, &mut scratch.bytes, cx))?;
         *value = None;
         Poll::Ready(Ok(()))
     }
@@ -229,7 +230,7 @@ impl Wire {
     /// Sends what a sink has kept if there is credit now: whether nothing is kept any more.
     pub(super) fn put_kept(&self, id: DialogId, kept: &mut Kept) -> Result<bool> {
         let Some(bytes) = kept else { return Ok(true) };
-        let sent = self.step(|state| state.proto.send(id, bytes)).map_err(refused)?;
+        let sent = self.step(|state| state.proto.send_from(id, bytes)).map_err(refused)?;
         kept.take_if(|_| sent == Sent::Queued);
         Ok(kept.is_none())
     }
@@ -247,16 +248,16 @@ impl Wire {
         }
         scratch.forget();
         self.encode(value, &mut scratch.bytes)?;
-        match self.step(|state| state.proto.send(id, &scratch.bytes)).map_err(refused)? {
+        match self.step(|state| state.proto.send_from(id, &mut scratch.bytes)).map_err(refused)? {
             Sent::Queued => {}
             Sent::NoCredit => *kept = Some(std::mem::take(&mut scratch.bytes)),
         }
         Ok(())
     }
 
-    fn poll_bytes(&self, id: DialogId, bytes: &[u8], cx: &Context<'_>) -> Poll<Result<()>> {
+    fn poll_bytes(&self, id: DialogId, bytes: &mut Vec<u8>, cx: &Context<'_>) -> Poll<Result<()>> {
         let sent = self.step(|state| {
-            let sent = state.proto.send(id, bytes);
+            let sent = state.proto.send_in_turn(id, bytes);
             if matches!(sent, Ok(Sent::NoCredit))
                 && let Some(waiting) = state.waiting.get_mut(&id)
             {

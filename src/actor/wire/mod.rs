@@ -12,9 +12,11 @@ mod far;
 pub(super) mod gate;
 mod inbound;
 mod info;
+mod intake;
 pub(super) mod join;
 mod look;
 mod near;
+mod outflow;
 #[cfg(test)]
 #[path = "golden_tests.rs"]
 mod golden;
@@ -184,6 +186,22 @@ impl Wire {
             let driver = if state.proto.has_output() || state.closing { state.driver.take() } else { None };
             (result, driver)
         };
+        self.draw(after);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+
+    /// Tells those whom something concerns that the driver itself has brought about.
+    fn tell(&self) {
+        let mut after = After::default();
+        self.state().dispatch(&mut after);
+        self.draw(after);
+    }
+
+    /// The consequences of a step, without the lock.
+    fn draw(&self, after: After) {
         self.send_control(after.control);
         for (scope, reason) in after.cancels {
             scope.request(reason);
@@ -192,10 +210,6 @@ impl Wire {
             waker.wake();
         }
         after.wakers.into_iter().for_each(Waker::wake);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
-        result
     }
 
     fn send_control(&self, messages: Vec<ControlMessage>) {

@@ -1,6 +1,6 @@
 //! Sockets that the loop serves.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::PollFlags;
-use rustix::net::{Shutdown, shutdown};
+use rustix::io::{Errno, readv};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 
 use super::{Shared, lock};
 use crate::host::Reactor;
@@ -101,53 +102,101 @@ impl LoopSocket {
         lock(&self.shared.sources)[self.key].write = Some(cx.waker().clone());
         self.shared.interrupt();
     }
-}
 
-impl Transport for LoopSocket {
-    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Reads what is there, up to `most` bytes.
+    fn receive(
+        &mut self,
+        most: usize,
+        mut read: impl FnMut(&OwnedFd) -> rustix::io::Result<usize>,
+    ) -> io::Result<usize> {
         loop {
-            match rustix::net::recv(self.socket.as_fd(), &mut *buffer, rustix::net::RecvFlags::DONTWAIT) {
-                Ok((_, taken)) => {
-                    self.drained = taken < buffer.len() && taken > 0;
+            match read(&self.socket) {
+                Ok(taken) => {
+                    self.drained = taken < most && taken > 0;
                     return Ok(taken);
                 }
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(error) => {
-                    self.drained = error == rustix::io::Errno::AGAIN;
+                    self.drained = error == Errno::AGAIN;
                     return Err(error.into());
                 }
             }
         }
     }
-}
 
-impl AsyncRead for LoopSocket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    /// Reads, or registers for something to read.
+    fn poll(
+        &mut self,
+        cx: &Context<'_>,
+        mut read: impl FnMut(&mut Self) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             if self.drained && self.wait_read(cx) {
                 return Poll::Pending;
             }
-            match self.try_read(buffer) {
+            match read(self) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read),
             }
         }
     }
-}
 
-impl AsyncWrite for LoopSocket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    /// Writes, or registers for room.
+    fn write(
+        &self,
+        cx: &Context<'_>,
+        write: impl Fn(&OwnedFd) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
-            match rustix::net::send(self.socket.as_fd(), bytes, rustix::net::SendFlags::NOSIGNAL) {
+            match write(&self.socket) {
                 Ok(written) => return Poll::Ready(Ok(written)),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
                     self.wait_write(cx);
                     return Poll::Pending;
                 }
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
+    }
+}
+
+impl Transport for LoopSocket {
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.receive(buffer.len(), |socket| Ok(recv(socket, &mut *buffer, RecvFlags::DONTWAIT)?.1))
+    }
+
+    fn try_read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let most = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.receive(most, |socket| readv(socket, buffers))
+    }
+}
+
+impl AsyncRead for LoopSocket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll(cx, |socket| socket.try_read(buffer))
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(cx, |socket| socket.try_read_vectored(buffers))
+    }
+}
+
+impl AsyncWrite for LoopSocket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(cx, |socket| send(socket, bytes, SendFlags::NOSIGNAL))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |socket| sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

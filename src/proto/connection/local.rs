@@ -1,12 +1,14 @@
 //! What the handles of the dialogs send: starts, items, outcomes.
 
 use super::Connection;
+use super::output::Output;
 use crate::error::RemoteError;
 use crate::proto::credit::message_cost;
 use crate::proto::dialog::{Opener, Refused};
-use crate::proto::entry::Side;
+use crate::proto::entry::{Entry, Side};
 use crate::proto::event::{DialogId, OpenError, SendError, Sent};
 use crate::proto::fragment::Kind;
+use crate::proto::recycle::LARGE;
 
 impl Connection {
     /// Opens a dialog with this start. A `call` has no `started` and no items, only an outcome.
@@ -44,27 +46,59 @@ impl Connection {
     }
 
     /// Sends an item, if there is credit for it.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn send(&mut self, id: DialogId, item: &[u8]) -> Result<Sent, SendError> {
-        self.check_size(item.len())?;
-        let Some(entry) = self.dialogs.get_mut(id) else { return Err(self.gone()) };
-        if entry.side.is_ended() {
-            return Err(self.gone());
+        self.send_from(id, &mut item.to_vec())
+    }
+
+    /// Sends the item in this buffer, if there is credit for it. A large one goes with its buffer, and leaves an empty one;
+    /// a small one stays there.
+    pub(crate) fn send_from(&mut self, id: DialogId, item: &mut Vec<u8>) -> Result<Sent, SendError> {
+        self.send_as(id, item, false)
+    }
+
+    /// The same for a sender who can wait: a large item goes when most of those before it have been written.
+    pub(crate) fn send_in_turn(&mut self, id: DialogId, item: &mut Vec<u8>) -> Result<Sent, SendError> {
+        self.send_as(id, item, item.len() >= LARGE)
+    }
+
+    #[inline]
+    fn send_as(&mut self, id: DialogId, item: &mut Vec<u8>, in_turn: bool) -> Result<Sent, SendError> {
+        let Some((entry, output)) = self.charge(id, item.len(), in_turn)? else { return Ok(Sent::NoCredit) };
+        if item.len() < LARGE {
+            output.push(id, &mut entry.outbox, Kind::Item, [item, &[]]);
+        } else {
+            output.push_own(id, &mut entry.outbox, item);
         }
+        Ok(Sent::Queued)
+    }
+
+    /// Takes the credit for an item; `None` if there is not enough, or no room in the queue, and then it will be told of more.
+    #[inline]
+    fn charge(
+        &mut self,
+        id: DialogId,
+        len: usize,
+        in_turn: bool,
+    ) -> Result<Option<(&mut Entry, &mut Output)>, SendError> {
+        self.check_size(len)?;
+        let running = self.dialogs.get_mut(id).filter(|entry| !entry.side.is_ended());
+        let Some(entry) = running else { return Err(gone(self.lost.as_deref())) };
         entry.side.send()?;
-        let cost = message_cost(Kind::Item, item.len());
+        let cost = message_cost(Kind::Item, len);
         // Behind something that waits for credit of the connection nothing else may hold such credit.
         let open = self.output.pool.admits(cost) && !entry.outbox.is_starved();
-        if !open || !entry.window.admits(cost) {
+        let room = !in_turn || entry.outbox.has_room();
+        if !open || !room || !entry.window.admits(cost) {
             entry.wants_write = true;
             if !open {
                 self.output.blocked.push(id);
             }
-            return Ok(Sent::NoCredit);
+            return Ok(None);
         }
         entry.window.take(cost);
         self.output.pool.take(cost);
-        self.output.push(id, &mut entry.outbox, Kind::Item, [item, &[]]);
-        Ok(Sent::Queued)
+        Ok(Some((entry, &mut self.output)))
     }
 
     /// Ends the items of this side; what was sent before arrives before the end.
@@ -115,10 +149,14 @@ impl Connection {
 
     /// Why there is no such dialog any more.
     fn gone(&self) -> SendError {
-        match &self.lost {
-            Some(lost) => SendError::Lost(lost.clone()),
-            None => Refused::Ended.into(),
-        }
+        gone(self.lost.as_deref())
+    }
+}
+
+fn gone(lost: Option<&RemoteError>) -> SendError {
+    match lost {
+        Some(lost) => SendError::Lost(Box::new(lost.clone())),
+        None => Refused::Ended.into(),
     }
 }
 

@@ -82,6 +82,16 @@ impl Output {
         }
     }
 
+    /// Queues a large item, for which credit was taken, as the buffer that it is in. In its place there is an empty one.
+    pub(crate) fn push_own(&mut self, id: DialogId, outbox: &mut Outbox, item: &mut Vec<u8>) {
+        let mut next = self.recycler.take(item.len());
+        next.clear();
+        if outbox.is_empty() {
+            self.ready.push_back(id);
+        }
+        outbox.push_own(Kind::Item, std::mem::replace(item, next));
+    }
+
     /// Takes credit of the connection for a message that is the first of its dialog.
     fn charge(&mut self, id: DialogId, kind: Kind, len: usize) -> bool {
         // Starts keep their order: the other side takes a number below the highest for an ended dialog.

@@ -1,4 +1,4 @@
-//! The way in: bytes to fragments, fragments to the inboxes of the dialogs.
+//! The way in: fragments to the inboxes of the dialogs.
 //!
 //! A peer that breaks a rule is a [`ProtocolError`]; one that speaks of a dialog which has ended here is not, because
 //! its frames may have been on their way.
@@ -10,70 +10,32 @@ use crate::proto::dialog::{Callee, Ending};
 use crate::proto::entry::{Entry, Side};
 use crate::proto::event::{DialogId, Event, EventKind, Outcome, ProtocolError};
 use crate::proto::fragment::{Header, Kind};
+use crate::proto::inbox::Piece;
 use crate::proto::plain;
-use crate::proto::reader::{Front, front};
 
 /// A fragment of a message, and what counting it gave.
 #[derive(Clone, Copy)]
-struct Fragment<'a> {
+struct Fragment {
     id: DialogId,
     kind: Kind,
     more: bool,
-    payload: &'a [u8],
     cost: u64,
     first: bool,
 }
 
 impl Connection {
-    /// Takes bytes that arrived, split in any way. Drain the events afterwards.
-    ///
-    /// After an error the connection takes nothing more; what came before the fault has been taken.
-    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        if self.broken || self.lost.is_some() {
-            return Err(ProtocolError::Closed);
-        }
-        let result = self.receive_all(bytes);
-        self.broken = result.is_err();
-        result
-    }
-
-    fn receive_all(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
-        if !self.reader.is_empty() && !self.receive_rest(&mut input)? {
-            return Ok(());
-        }
-        loop {
-            match front(input)? {
-                Front::Whole(header, payload, len) => {
-                    self.on_fragment(header, payload)?;
-                    input = &input[len..];
-                }
-                Front::Part => {
-                    self.reader.hold(input);
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    /// The rest of a fragment that came in parts; `false` if it is still not whole.
-    fn receive_rest(&mut self, input: &mut &[u8]) -> Result<bool, ProtocolError> {
-        if !self.reader.complete(input)? {
-            return Ok(false);
-        }
-        let held = self.reader.take();
-        let result = match front(&held)? {
-            Front::Whole(header, payload, _) => self.on_fragment(header, payload),
-            Front::Part => Ok(()),
-        };
-        self.reader.put_back(held);
-        result.map(|()| true)
-    }
-
-    fn on_fragment(&mut self, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
-        let Header { kind, more, dialog: id, .. } = header;
+    pub(super) fn on_fragment(&mut self, header: Header, payload: Piece<'_>) -> Result<(), ProtocolError> {
         self.peer_cpu = header.writer_cpu().or(self.peer_cpu);
-        match kind {
+        match header.kind {
             Kind::Start | Kind::Started | Kind::Item | Kind::Return | Kind::Error => self.on_message(header, payload),
+            _ => self.on_frame(header, payload.bytes()),
+        }
+    }
+
+    /// A frame that is no part of a message.
+    fn on_frame(&mut self, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
+        let Header { kind, more, dialog: id, .. } = header;
+        match kind {
             _ if more => Err(ProtocolError::Malformed(kind)),
             Kind::Stop => self.on_stop(id, payload),
             Kind::Credit => self.on_credit(id, payload),
@@ -106,13 +68,14 @@ impl Connection {
         }
     }
 
-    fn on_message(&mut self, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
+    fn on_message(&mut self, header: Header, payload: Piece<'_>) -> Result<(), ProtocolError> {
         let Header { kind, more, dialog: id, .. } = header;
-        let cost = fragment_cost(kind, payload.len(), more);
+        let cost = fragment_cost(kind, payload.bytes().len(), more);
         if kind == Kind::Start && !self.is_mine(id) && id > self.highest {
-            return self.on_start(Fragment { id, kind, more, payload, cost, first: true });
+            return self.on_start(Fragment { id, kind, more, cost, first: true }, payload.bytes());
         }
         let Some(entry) = self.dialogs.get_mut(id).filter(|entry| !entry.side.is_ended()) else {
+            payload.discard(&mut self.output.recycler);
             return self.ignore(id, kind, cost);
         };
         let first = entry.arriving.is_none();
@@ -121,8 +84,8 @@ impl Connection {
         }
         self.ledger.receive(cost).map_err(ProtocolError::credit(0))?;
         entry.arriving = more.then_some(kind);
-        let fragment = Fragment { id, kind, more, payload, cost, first };
-        if kind == Kind::Item { self.on_item(fragment) } else { self.on_single(fragment) }
+        let fragment = Fragment { id, kind, more, cost, first };
+        if kind == Kind::Item { self.on_item(fragment, payload) } else { self.on_single(fragment, payload) }
     }
 
     /// A fragment for a dialog that has ended here. Its credit goes back at once.
@@ -135,8 +98,8 @@ impl Connection {
         Ok(())
     }
 
-    fn on_item(&mut self, fragment: Fragment<'_>) -> Result<(), ProtocolError> {
-        let Fragment { id, kind, more, payload, cost, first } = fragment;
+    fn on_item(&mut self, fragment: Fragment, payload: Piece<'_>) -> Result<(), ProtocolError> {
+        let Fragment { id, kind, more, cost, first } = fragment;
         let max = self.limits.max_message;
         let Some(entry) = self.dialogs.get_mut(id) else { return Ok(()) };
         if first {
@@ -144,10 +107,11 @@ impl Connection {
         }
         entry.ledger.receive_item(cost, first).map_err(ProtocolError::credit(id))?;
         if entry.forgotten {
+            payload.discard(&mut self.output.recycler);
             self.consume_item(id, cost);
             return Ok(());
         }
-        if entry.inbox.incomplete() + payload.len() > max {
+        if entry.inbox.incomplete() + payload.bytes().len() > max {
             return Err(ProtocolError::TooLarge { id, max });
         }
         entry.inbox.push(payload, cost, more, &mut self.output.recycler);
@@ -158,9 +122,9 @@ impl Connection {
     }
 
     /// The first sight of a dialog that the peer opens.
-    fn on_start(&mut self, fragment: Fragment<'_>) -> Result<(), ProtocolError> {
+    fn on_start(&mut self, fragment: Fragment, payload: &[u8]) -> Result<(), ProtocolError> {
         let id = fragment.id;
-        let flags = *fragment.payload.first().ok_or(ProtocolError::Malformed(Kind::Start))?;
+        let (&flags, start) = payload.split_first().ok_or(ProtocolError::Malformed(Kind::Start))?;
         if flags > 1 {
             return Err(ProtocolError::Malformed(Kind::Start));
         }
@@ -178,12 +142,12 @@ impl Connection {
             self.answer_cancelled(id, &reason);
             return Ok(());
         }
-        self.on_single(Fragment { payload: &fragment.payload[1..], ..fragment })
+        self.on_single(fragment, Piece::Shared(start))
     }
 
     /// A fragment of a message that a dialog has only one of.
-    fn on_single(&mut self, fragment: Fragment<'_>) -> Result<(), ProtocolError> {
-        let Fragment { id, kind, more, payload, cost, first } = fragment;
+    fn on_single(&mut self, fragment: Fragment, payload: Piece<'_>) -> Result<(), ProtocolError> {
+        let Fragment { id, kind, more, cost, first } = fragment;
         let max = self.limits.max_message;
         let Some(entry) = self.dialogs.get_mut(id) else { return Ok(()) };
         if first && !may_come(entry, kind) {
@@ -191,13 +155,14 @@ impl Connection {
         }
         let is_last = matches!(kind, Kind::Return | Kind::Error);
         let single = if is_last { &mut entry.last } else { &mut entry.first };
-        if single.bytes.len() + payload.len() > max {
+        if single.bytes.len() + payload.bytes().len() > max {
             return Err(ProtocolError::TooLarge { id, max });
         }
         if entry.forgotten {
+            payload.discard(&mut self.output.recycler);
             self.consume(cost);
         } else {
-            single.bytes.extend_from_slice(payload);
+            payload.append_to(&mut single.bytes, &mut self.output.recycler);
             single.cost += cost;
         }
         if more { Ok(()) } else { self.on_complete(id, kind) }

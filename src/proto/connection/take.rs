@@ -39,18 +39,13 @@ impl Connection {
         true
     }
 
-    /// Appends the next item to `out`.
+    /// Takes the next item into `out`, instead of what was there.
     pub(crate) fn recv(&mut self, id: DialogId, out: &mut Vec<u8>) -> Received<()> {
-        self.recv_with(id, |item| out.extend_from_slice(item))
-    }
-
-    /// Shows the next item to `look`, where it lies. `look` must not come back to this connection.
-    pub(crate) fn recv_with<R>(&mut self, id: DialogId, look: impl FnOnce(&[u8]) -> R) -> Received<R> {
         let Some(entry) = self.dialogs.get_mut(id) else { return Received::End };
-        if let Some((result, cost)) = entry.inbox.pop(look) {
+        if let Some(cost) = entry.inbox.pop(out, &mut self.output.recycler) {
             entry.inbox.release(&mut self.output.recycler);
             self.consume_item(id, cost);
-            return Received::Item(result);
+            return Received::Item(());
         }
         if entry.failed {
             Received::Failed

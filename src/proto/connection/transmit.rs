@@ -5,30 +5,48 @@ use super::output::write;
 use crate::proto::entry::Side;
 use crate::proto::event::{ControlFrame, DialogId};
 use crate::proto::fragment::{Kind, tell_cpu};
+use crate::proto::gather::Gather;
 
 impl Connection {
     /// Appends what is to be written; `false` if that is nothing.
     ///
     /// It stops at the first fragment that reaches `budget`, so what it appends may be longer by one fragment. Call it
     /// whenever the transport has room and [`Connection::has_output`]; with an empty `out` the bytes are not copied
-    /// again. The peer is told that it was written on this CPU.
-    pub(crate) fn transmit(&mut self, out: &mut Vec<u8>, budget: usize, cpu: Option<usize>) -> bool {
-        let from = out.len();
-        let end = from.saturating_add(budget);
-        self.write_urgent(out);
-        self.write_ready(out);
+    /// again. The peer is told that it was written on this CPU. What was written goes to [`Connection::written`]. There may
+    /// be events, for those who wait for room.
+    pub(crate) fn gather(&mut self, out: &mut Gather, budget: usize, cpu: Option<usize>) -> bool {
+        let (from, before) = (out.bytes.len(), out.len());
+        let end = before.saturating_add(budget);
+        self.write_urgent(&mut out.bytes);
+        self.write_ready(&mut out.bytes);
         while out.len() < end {
             let Some(id) = self.output.ready.pop_front() else { break };
             self.take_turn(id, out);
         }
-        self.write_bye(out);
+        self.write_bye(&mut out.bytes);
         if let Some(cpu) = cpu {
-            tell_cpu(&mut out[from..], cpu);
+            // The first of it is a header, and those are never lent.
+            tell_cpu(&mut out.bytes[from..], cpu);
         }
-        out.len() > from
+        out.len() > before
     }
 
-    /// Whether [`Connection::transmit`] would append anything.
+    /// The same into one vector.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn transmit(&mut self, out: &mut Vec<u8>, budget: usize, cpu: Option<usize>) -> bool {
+        let mut gathered = Gather::default();
+        let any = self.gather(&mut gathered, budget, cpu);
+        gathered.pieces(0).for_each(|piece| out.extend_from_slice(piece));
+        self.written(&mut gathered);
+        any
+    }
+
+    /// Empties what was written as a whole, and keeps its memory for what is to come.
+    pub(crate) fn written(&mut self, out: &mut Gather) {
+        out.clear(&mut self.output.recycler);
+    }
+
+    /// Whether [`Connection::gather`] would append anything.
     pub(crate) fn has_output(&self) -> bool {
         !self.output.is_empty()
     }
@@ -93,13 +111,15 @@ impl Connection {
     }
 
     /// One fragment of one dialog.
-    fn take_turn(&mut self, id: DialogId, out: &mut Vec<u8>) {
+    fn take_turn(&mut self, id: DialogId, out: &mut Gather) {
         let Some(entry) = self.dialogs.get_mut(id) else { return };
         entry.outbox.next_fragment(id, out);
         self.output.requeue(id, &mut entry.outbox);
         let over = matches!(&entry.side, Side::Callee(callee) if callee.is_ended());
         if over && entry.outbox.is_empty() {
             self.remove(id);
+        } else if entry.outbox.has_room_again() {
+            self.writable(id);
         }
     }
 

@@ -4,7 +4,7 @@ use super::pair::{Pair, Xorshift, failure};
 use crate::error::RemoteError;
 use crate::proto::connection::{Connection, Limits, Role};
 use crate::proto::event::{EventKind, OpenError, ProtocolError, SendError};
-use crate::proto::fragment::{Header, Kind, MAX_PAYLOAD};
+use crate::proto::fragment::{HEADER, Header, Kind, MAX_PAYLOAD};
 
 fn frame(kind: Kind, dialog: u64, more: bool, payload: &[u8]) -> Vec<u8> {
     let header = Header { len: payload.len() as u32, kind, more, cpu: 0, dialog };
@@ -138,10 +138,34 @@ fn t04_messages_begun_in_every_dialog_are_bounded_together() {
 
 #[test]
 fn t04_nothing_is_allocated_for_what_is_only_announced() {
+    for kind in [Kind::Start, Kind::Item, Kind::Return] {
+        let header = Header { len: MAX_PAYLOAD as u32, kind, more: true, cpu: 0, dialog: 2 };
+        for cut in [7, HEADER] {
+            let mut child = Connection::new(Role::Child, Limits::default());
+            child.receive(&header.to_bytes()[..cut]).unwrap();
+            child.receive(&header.to_bytes()[cut..]).unwrap();
+            assert!(child.buffered() < 64, "{}", child.buffered());
+        }
+    }
+}
+
+#[test]
+fn t04_what_has_begun_to_come_takes_up_one_fragment_and_no_more() {
+    let start = |id| frame(Kind::Start, id, false, &[0]);
     let mut child = Connection::new(Role::Child, Limits::default());
-    let header = Header { len: MAX_PAYLOAD as u32, kind: Kind::Start, more: true, cpu: 0, dialog: 2 };
-    child.receive(&header.to_bytes()).unwrap();
-    assert!(child.buffered() < 64, "{}", child.buffered());
+    child.receive(&[start(2), start(4)].concat()).unwrap();
+    child.started(2, b"").unwrap();
+    child.started(4, b"").unwrap();
+    for id in [2, 4] {
+        child.receive(&frame(Kind::Item, id, true, &[0; MAX_PAYLOAD])).unwrap();
+        let header = Header { len: MAX_PAYLOAD as u32, kind: Kind::Item, more: true, cpu: 0, dialog: id };
+        child.receive(&header.to_bytes()).unwrap();
+        child.receive(&[0]).unwrap();
+        let room = child.buffered();
+        assert!((MAX_PAYLOAD..MAX_PAYLOAD + 2048).contains(&room), "{room}");
+        child.receive(&[0; MAX_PAYLOAD - 1]).unwrap();
+        assert!(child.buffered() < 64, "the fragment has gone to its dialog");
+    }
 }
 
 #[test]
@@ -201,6 +225,7 @@ fn t04_a_flipped_bit_never_does_worse_than_end_the_connection() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         let mut child = serving();
         let _ = child.receive(&flipped);
-        assert!(child.held_dialogs() <= 8 && child.buffered() <= 200);
+        // A length that was raised makes room for one fragment.
+        assert!(child.held_dialogs() <= 8 && child.buffered() <= MAX_PAYLOAD + 2048);
     }
 }

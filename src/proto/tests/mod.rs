@@ -6,5 +6,6 @@ mod depth;
 mod dialogs;
 mod flow;
 mod hostile;
+mod large;
 mod loss;
 mod pair;

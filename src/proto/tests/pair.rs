@@ -3,6 +3,7 @@
 use crate::error::{FailureId, Kind, Reason, RemoteError};
 use crate::proto::connection::{Connection, Limits, Role};
 use crate::proto::event::{ControlFrame, ControlVerb, DialogId, Event, EventKind, Outcome, Received};
+use crate::proto::landing::Landing;
 
 /// One end, with the bytes it has written.
 #[derive(Debug)]
@@ -11,11 +12,13 @@ pub(super) struct End {
     pub(super) written: Vec<u8>,
     pub(super) control: Vec<ControlFrame>,
     pub(super) events: Vec<Event>,
+    landing: Option<Landing>,
 }
 
 impl End {
     fn new(role: Role, limits: Limits) -> Self {
-        Self { conn: Connection::new(role, limits), written: Vec::new(), control: Vec::new(), events: Vec::new() }
+        let conn = Connection::new(role, limits);
+        Self { conn, written: Vec::new(), control: Vec::new(), events: Vec::new(), landing: None }
     }
 
     /// Everything that is to be written.
@@ -31,10 +34,26 @@ impl End {
 
     /// Takes bytes in chunks of this size.
     pub(super) fn receive(&mut self, bytes: &[u8], chunk: usize) {
-        for part in bytes.chunks(chunk) {
-            self.conn.receive(part).expect("the peer keeps to the protocol");
-        }
+        bytes.chunks(chunk).for_each(|part| self.read(part));
         self.drain();
+    }
+
+    /// One read of a driver: first into the place of a large payload, if one is arriving, then into a buffer.
+    pub(super) fn read(&mut self, bytes: &[u8]) {
+        let mut behind = bytes;
+        if let Some(landing) = &mut self.landing {
+            let rest = landing.rest();
+            let (first, second) = bytes.split_at(rest.len().min(bytes.len()));
+            rest[..first.len()].copy_from_slice(first);
+            assert_eq!(landing.advance(bytes.len()), second.len());
+            behind = second;
+        }
+        self.conn.receive_landed(&mut self.landing, behind).expect("the peer keeps to the protocol");
+    }
+
+    /// Where a large payload is arriving.
+    pub(super) fn landing(&mut self) -> Option<&mut [u8]> {
+        self.landing.as_mut().map(Landing::rest)
     }
 
     /// Takes frames from the control connection.
@@ -62,9 +81,15 @@ impl End {
 
     /// The next item.
     pub(super) fn recv(&mut self, id: DialogId) -> Received<Vec<u8>> {
-        let received = self.conn.recv_with(id, <[u8]>::to_vec);
+        let mut item = Vec::new();
+        let received = self.conn.recv(id, &mut item);
         self.drain();
-        received
+        match received {
+            Received::Item(()) => Received::Item(item),
+            Received::End => Received::End,
+            Received::Failed => Received::Failed,
+            Received::Empty => Received::Empty,
+        }
     }
 
     /// The outcome, with its bytes.
