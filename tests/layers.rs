@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("host", &["error", "sys", "task", "transport"]),
     ("testing", &["error", "task"]),
     ("fuzzing", &["error", "codec", "proto"]),
-    ("actor", &["error", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),
+    ("actor", &["error", "shim", "sys", "waiting", "task", "codec", "proto", "transport", "dialog", "host"]),
 ];
 
 /// What the root re-exports under a name of its own.

@@ -136,6 +136,9 @@ impl Children {
 
     /// Ready when there are none left, or when one has failed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.running.is_empty() && self.newborn.borrow().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         for _ in 0..ENDS {
             self.running.extend(self.newborn.take());
             let Self { newborn, running } = self;

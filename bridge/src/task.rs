@@ -92,8 +92,14 @@ impl Nudge {
         task.into_iter().for_each(Waker::wake);
     }
 
-    /// What was said; if more will be, `waker` is woken.
-    fn look(&self, waker: &Waker) -> u8 {
+    /// What was said; if more will be, `waker` is woken. `known` is the one that was left here last: until something is said it
+    /// stays, and need not be left once more.
+    fn look(&self, waker: &Waker, known: &mut Option<Waker>) -> u8 {
+        let word = self.word.load(Ordering::SeqCst);
+        if word == Self::NONE && known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return word;
+        }
+        *known = Some(waker.clone());
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         let old = match &*task {
             Some(known) if known.will_wake(waker) => None,
@@ -120,6 +126,7 @@ where
             children: Children::default(),
             value: None,
             nudge,
+            known: None,
             started: false,
             outcome,
         })
@@ -134,6 +141,8 @@ pin_project! {
         // What `work` has returned, while there are children.
         value: Option<R>,
         nudge: Arc<Nudge>,
+        // Which waker the nudge has.
+        known: Option<Waker>,
         started: bool,
         outcome: Outcome<R>,
     }
@@ -166,7 +175,8 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let word = self.nudge.look(cx.waker());
+        let this = self.as_mut().project();
+        let word = this.nudge.look(cx.waker(), this.known);
         if word == Nudge::DROP || word == Nudge::END && !self.started {
             self.end(None);
             return Poll::Ready(());

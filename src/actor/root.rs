@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -22,7 +22,7 @@ use super::turns::Turns;
 use super::wire::gate::{Places, fresh_key, random};
 use super::wire::{Control, Lost, Setup, Wire};
 use crate::codec::Codec;
-use crate::error::{Kind, Mark, Misuse, Reason};
+use crate::error::{Closed, Kind, Mark, Misuse, Reason};
 use crate::host::{self, Host, Reactor, Root, RootFuture};
 use crate::proto::connection::Role;
 use crate::proto::control::ControlMessage;
@@ -219,11 +219,11 @@ fn run_on<T: Send + 'static>(
         Box::pin(async move {
             let _watched = blocked::watch(&place.path, None);
             let ended = with_services(place, reactor, |me| In::new(me, root)).await;
-            *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(ended);
+            *lock(&slot) = Some(ended);
         })
     });
     host.run(body).map_err(|error| Error::from(error).context(format!("the host `{}`", host.name())))?;
-    let ended = result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    let ended = lock(&result).take();
     ended.ok_or_else(|| Misuse::new("the host ended before its root did").into())
 }
 
@@ -267,8 +267,9 @@ where
     Fut: Future<Output = Result<T>> + Send + 'static,
 {
     let turns = Arc::new(Turns::new(reactor.clone()));
+    let ended = Arc::new(Mutex::new(None));
     let all = nursery({
-        let turns = turns.clone();
+        let (turns, ended) = (turns.clone(), ended.clone());
         async move |services| {
             let Place { path, tree, key, defaults, incarnation, grace } = place;
             let programs = Arc::new(Programs::default());
@@ -286,13 +287,33 @@ where
                 started: Arc::default(),
                 programs: programs.clone(),
             };
-            // As a task beside the drivers, so that a wake of one of them does not poll the whole actor.
-            let ended = services.spawn(root(Arc::new(me)))?.join().await;
-            programs.end();
-            ended
+            // As a task beside the drivers, so that a wake of one of them does not poll the whole actor. Nobody waits for it here: a
+            // body that waits is polled at each wake as well.
+            services.spawn(async move {
+                let _end = EndPrograms(programs);
+                let value = root(Arc::new(me)).await?;
+                *lock(&ended) = Some(value);
+                Ok(())
+            })?;
+            Ok(())
         }
     });
-    turns.around(all).await
+    turns.around(all).await?;
+    let value = lock(&ended).take();
+    value.ok_or_else(|| Closed.into())
+}
+
+/// The programs that an actor has started end with its root, however that ends.
+struct EndPrograms(Arc<Programs>);
+
+impl Drop for EndPrograms {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+fn lock<T>(slot: &Mutex<T>) -> MutexGuard<'_, T> {
+    slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// The life of an actor, to its exit status.
@@ -319,11 +340,11 @@ fn inhabit(role: ChildRole) -> Result<(), (Error, String, u64)> {
     let body: Root = Box::new(move |reactor| {
         Box::pin(async move {
             let ended = actor(role, reactor).await;
-            *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = ended;
+            *lock(&slot) = ended;
         })
     });
     host.run(body).map_err(|error| named(Error::from(error).context(format!("the host `{}`", host.name()))))?;
-    let ended = std::mem::replace(&mut *result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), Ok(()));
+    let ended = std::mem::replace(&mut *lock(&result), Ok(()));
     ended.map_err(named)
 }
 

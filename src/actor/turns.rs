@@ -5,18 +5,19 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
 use crate::host::{Reactor, turn};
+use crate::shim::Brief;
 
 /// The turns of one actor's root.
 pub(crate) struct Turns {
     reactor: Arc<dyn Reactor>,
-    waiting: Mutex<Vec<Waker>>,
+    waiting: Brief<Vec<Waker>>,
     /// The number of the turn that they wait for.
     number: AtomicU64,
     /// How many had the last turn.
@@ -29,17 +30,14 @@ pub(crate) struct Ticket(u64);
 
 impl Turns {
     pub(crate) fn new(reactor: Arc<dyn Reactor>) -> Self {
-        Self { reactor, waiting: Mutex::default(), number: AtomicU64::new(0), crowd: AtomicUsize::new(0) }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        Self { reactor, waiting: Brief::new(Vec::new()), number: AtomicU64::new(0), crowd: AtomicUsize::new(0) }
     }
 
     /// Wakes this, once, when all else has had its turn.
     pub(crate) fn wait(&self, waker: &Waker) -> Ticket {
-        let mut waiting = self.waiting();
-        waiting.push(waker.clone());
+        let waker = waker.clone();
+        let mut waiting = self.waiting.lock();
+        waiting.push(waker);
         Ticket(self.number.load(Ordering::Relaxed))
     }
 
@@ -51,25 +49,22 @@ impl Turns {
 
     /// Polls the root; whoever waits for a turn is woken when that returns.
     pub(crate) fn around<F>(self: Arc<Self>, root: F) -> InTurns<F> {
-        InTurns { turns: self, root }
+        InTurns { turns: self, woken: Vec::new(), root }
     }
 
-    fn give(&self) {
-        let mut woken = {
-            let mut waiting = self.waiting();
+    /// By way of `woken`, which is empty before and after, and keeps its memory.
+    fn give(&self, woken: &mut Vec<Waker>) {
+        {
+            let mut waiting = self.waiting.lock();
             if waiting.is_empty() {
                 return;
             }
-            self.number.fetch_add(1, Ordering::Relaxed);
+            // Under the lock, so nobody else changes it.
+            self.number.store(self.number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             self.crowd.store(waiting.len(), Ordering::Relaxed);
-            std::mem::take(&mut *waiting)
-        };
-        woken.drain(..).for_each(|waker| self.reactor.wake_in_turn(waker));
-        let mut waiting = self.waiting();
-        if waiting.is_empty() {
-            // Only its memory; whoever came meanwhile has brought some.
-            *waiting = woken;
+            std::mem::swap(&mut *waiting, woken);
         }
+        woken.drain(..).for_each(|waker| self.reactor.wake_in_turn(waker));
     }
 }
 
@@ -77,6 +72,7 @@ pin_project! {
     /// See [`Turns::around`].
     pub(crate) struct InTurns<F> {
         turns: Arc<Turns>,
+        woken: Vec<Waker>,
         #[pin]
         root: F,
     }
@@ -89,7 +85,7 @@ impl<F: Future> Future for InTurns<F> {
         let this = self.project();
         let polled = turn(None, || this.root.poll(cx));
         if polled.is_pending() {
-            this.turns.give();
+            this.turns.give(this.woken);
         }
         polled
     }

@@ -11,6 +11,12 @@ mod of_loom {
 
     pub(crate) struct Brief<T>(loom::sync::Mutex<T>);
 
+    impl<T: Default> Default for Brief<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
+    }
+
     impl<T> Brief<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(loom::sync::Mutex::new(value))
@@ -38,6 +44,7 @@ mod of_spin {
 
     pub(crate) type BriefGuard<'a, T> = SpinMutexGuard<'a, T>;
 
+    #[derive(Default)]
     pub(crate) struct Brief<T>(pub(super) SpinMutex<T>);
 
     impl<T> Brief<T> {

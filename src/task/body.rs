@@ -4,6 +4,7 @@ use std::future::Future;
 use std::num::NonZeroU32;
 use std::panic::Location;
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -189,7 +190,8 @@ impl<T, F: Future<Output = Result<T>>> Body<F, T> {
         let waits = last_waits();
         strand.does(waits.map_or(doing::FOREIGN, |waits| waits.what as u8));
         let at = waits.and_then(|waits| waits.at);
-        if *this.waits_at != at {
+        // The same place is the same address; to compare what it says would compare the name of the file.
+        if this.waits_at.map(ptr::from_ref) != at.map(ptr::from_ref) {
             *this.waits_at = at;
             strand.keep_waits_at(at);
         }

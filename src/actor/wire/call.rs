@@ -24,7 +24,7 @@ where
     A: Serialize,
     R: DeserializeOwned,
 {
-    let shared = Shared { open: Open::start(wire, target, arguments, true)?, outcome: std::sync::Mutex::default() };
+    let shared = Shared::new(Open::start(wire, target, arguments, true)?);
     let mut held = Held { shared: Some(shared), bound };
     let mut wait = Wait::default();
     // An outcome that is already there wins over a cancel: the call has happened.

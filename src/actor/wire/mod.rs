@@ -26,7 +26,8 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 pub(super) use call::call;
@@ -44,6 +45,7 @@ use crate::proto::connection::{Connection, Limits, Role};
 use crate::proto::control::ControlMessage;
 use crate::proto::entry::IdHasher;
 use crate::proto::event::{ControlFrame, ControlVerb, DialogId, EventKind};
+use crate::shim::{Brief, BriefGuard};
 use crate::task::{CancelScope, Wait};
 use crate::transport::Transport;
 use crate::{Error, Result};
@@ -79,7 +81,7 @@ pub(super) enum Lost {
 
 /// A connection to one peer.
 pub(crate) struct Wire {
-    state: Mutex<State>,
+    state: Brief<State>,
     here: Arc<Me>,
     peer: String,
     codec: Codec,
@@ -116,7 +118,7 @@ struct Waiting {
     opener: Option<Waker>,
     scope: Option<CancelScope>,
     /// The outcome is there to be taken.
-    ended: bool,
+    ended: Arc<AtomicBool>,
 }
 
 /// What to do once the lock is released. A step mostly wakes one task, so the first waker needs no allocation.
@@ -152,7 +154,7 @@ impl Wire {
         };
         let services = setup.here.services.clone();
         let wire = Arc::new(Self {
-            state: Mutex::new(state),
+            state: Brief::new(state),
             here: setup.here,
             peer: setup.peer,
             codec: setup.codec,
@@ -166,8 +168,8 @@ impl Wire {
         Ok(wire)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn state(&self) -> BriefGuard<'_, State> {
+        self.state.lock()
     }
 
     /// What it is.
@@ -397,9 +399,10 @@ impl State {
             match event.kind {
                 EventKind::Readable | EventKind::Stopped => after.wake(waiting.reader.take()),
                 EventKind::Writable => after.wake(waiting.writer.take()),
-                EventKind::Started => after.wake(waiting.opener.take()),
+                // It stays registered, see `Shared::poll_ended`.
+                EventKind::Started => after.wake(waiting.opener.clone()),
                 EventKind::Outcome => {
-                    waiting.ended = true;
+                    waiting.ended.store(true, Ordering::Release);
                     waiting.all().into_iter().for_each(|waker| after.wake(waker));
                 }
                 EventKind::CancelRequested => {

@@ -1,8 +1,9 @@
 //! The opener's end of a dialog with another actor.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub(super) struct Open {
     wire: Arc<Wire>,
     id: DialogId,
     endpoint: String,
+    /// The outcome is there to be taken.
+    ended: Arc<AtomicBool>,
 }
 
 impl Open {
@@ -39,6 +42,7 @@ impl Open {
         start.encode_head(&mut bytes).map_err(|error| Misuse::new(error.to_string()))?;
         wire.encode(arguments, &mut bytes)?;
         let waiting = Waiting { endpoint: target.name.clone(), ..Waiting::default() };
+        let ended = waiting.ended.clone();
         let opened = wire.step(|state| {
             let id = state.proto.open(&bytes, call)?;
             state.waiting.insert(id, waiting);
@@ -46,7 +50,7 @@ impl Open {
         });
         let endpoint = target.name.clone();
         match opened {
-            Ok(id) => Ok(Self { wire: wire.clone(), id, endpoint }),
+            Ok(id) => Ok(Self { wire: wire.clone(), id, endpoint, ended }),
             Err(OpenError::Lost(remote)) => Err((*remote).into()),
             Err(error) => Err(Misuse::new(format!("`{endpoint}` of {}: {error}", wire.peer)).into()),
         }
@@ -90,13 +94,17 @@ impl Drop for Open {
 /// The opener's control of a dialog with another actor.
 pub(in crate::actor) struct RemoteOpener<First, R> {
     shared: Arc<Shared>,
+    /// Whom the outcome wakes.
+    registered: Option<Waker>,
     types: PhantomData<fn() -> (First, R)>,
 }
 
 /// The dialog, and its outcome from when it is known until it is taken.
 pub(super) struct Shared {
     pub(super) open: Open,
-    pub(super) outcome: std::sync::Mutex<Seen>,
+    outcome: Mutex<Seen>,
+    /// The opener has left: whoever carried the near end out of the body waits for nothing.
+    over: AtomicBool,
 }
 
 #[derive(Default)]
@@ -106,12 +114,18 @@ pub(super) struct Seen {
     failed: bool,
     /// The same for whoever only asks.
     gone: Option<SideGone>,
-    /// The opener has left: whoever carried the near end out of the body waits for nothing.
-    over: bool,
 }
 
 impl Shared {
-    pub(super) fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    pub(super) fn new(open: Open) -> Self {
+        Self { open, outcome: Mutex::default(), over: AtomicBool::new(false) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
         self.outcome.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -136,11 +150,11 @@ impl Shared {
     }
 
     /// Registers for the outcome; `true` if it is there.
-    fn register(&self, slot: impl FnOnce(&mut Waiting) -> &mut Option<std::task::Waker>, cx: &Context<'_>) -> bool {
+    fn register(&self, slot: impl FnOnce(&mut Waiting) -> &mut Option<Waker>, cx: &Context<'_>) -> bool {
         let mut state = self.open.wire.state();
         state.waiting.get_mut(&self.open.id).is_none_or(|waiting| {
             register(slot(waiting), cx);
-            waiting.ended
+            waiting.ended.load(Ordering::Acquire)
         })
     }
 
@@ -164,7 +178,7 @@ where
     /// Arguments that the codec cannot carry or that are over the limit; too many open dialogs; a peer that is gone.
     pub(in crate::actor) fn open<A: Serialize>(wire: &Arc<Wire>, target: &Target, arguments: &A) -> Result<Self> {
         let open = Open::start(wire, target, arguments, false)?;
-        Ok(Self { shared: Arc::new(Shared { open, outcome: std::sync::Mutex::default() }), types: PhantomData })
+        Ok(Self { shared: Arc::new(Shared::new(open)), registered: None, types: PhantomData })
     }
 
     /// The end for the opener's body.
@@ -202,7 +216,13 @@ where
         }
     }
 
+    /// At each poll of the body, so without the lock where nothing has changed.
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let ended = self.shared.open.ended.load(Ordering::Acquire);
+        if !ended && self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        self.registered = Some(cx.waker().clone());
         self.shared.poll_ended(cx)
     }
 
@@ -235,10 +255,10 @@ where
 
 impl<First, R> Drop for RemoteOpener<First, R> {
     fn drop(&mut self) {
-        self.shared.seen().over = true;
+        self.shared.over.store(true, Ordering::Release);
         let open = &self.shared.open;
         let wakers = open.wire.state().waiting.get_mut(&open.id).map(Waiting::all);
-        wakers.into_iter().flatten().flatten().for_each(std::task::Waker::wake);
+        wakers.into_iter().flatten().flatten().for_each(Waker::wake);
     }
 }
 
@@ -253,7 +273,7 @@ struct RemoteNear<In, Out, R> {
 
 /// Waits, registered with the dialog, unless nothing can come any more.
 fn park<T>(shared: &Shared, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<Result<T>> {
-    if shared.seen().over {
+    if shared.is_over() {
         return Poll::Ready(Err(Closed.into()));
     }
     wait.park(cx);
@@ -283,7 +303,7 @@ impl<In, Out, R> RemoteNear<In, Out, R> {
 
     /// What is said where the far task has failed, which the cancel of the body mostly says before.
     fn failed(&self) -> Error {
-        if self.shared.seen().over { Closed.into() } else { far_failed() }
+        if self.shared.is_over() { Closed.into() } else { far_failed() }
     }
 }
 
@@ -313,10 +333,7 @@ where
             }
             Some(Received::End) => Poll::Ready(Ok(None)),
             Some(Received::Failed) => Poll::Ready(Err(self.failed())),
-            Some(Received::Empty) | None => {
-                self.shared.register(|waiting| &mut waiting.reader, cx);
-                park(&self.shared, &mut self.receives, cx)
-            }
+            Some(Received::Empty) | None => park(&self.shared, &mut self.receives, cx),
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::task::Waker;
 
 use crate::shim::atomic::{AtomicBool, Ordering};
-use crate::shim::{Mutex, MutexGuard};
+use crate::shim::{Brief, BriefGuard};
 
 /// The place of one sleeper. Whoever has news makes them visible, then calls [`wake`](Self::wake); the sleeper calls
 /// [`sleep`](Self::sleep), then looks for news once more.
@@ -16,7 +16,7 @@ use crate::shim::{Mutex, MutexGuard};
 #[derive(Default)]
 pub(super) struct Sleeper {
     asleep: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+    waker: Brief<Option<Waker>>,
 }
 
 impl Sleeper {
@@ -65,8 +65,8 @@ impl Sleeper {
         }
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn slot(&self) -> BriefGuard<'_, Option<Waker>> {
+        self.waker.lock()
     }
 }
 
