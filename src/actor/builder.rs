@@ -283,7 +283,7 @@ impl ActorBuilder {
             return Err(StartFailed { path: self.path(), text: no_codec(&unlisted) }.into());
         }
         if !unlisted.is_empty() {
-            tracing::warn!(actor = self.path(), "the next codec is taken: {}", no_codec(&unlisted));
+            tracing::warn!(actor = self.path(), "passed over: {}", no_codec(&unlisted));
         }
         Ok(())
     }

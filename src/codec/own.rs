@@ -17,7 +17,7 @@ use crate::{Error, Result};
 ///
 /// Any serde format makes one: it gets the value as something that is `Serialize`, and hands a `Deserializer` back. What the
 /// runtime promises of every codec it adds itself: values that nest deeper than 100 levels are refused at both ends, and what
-/// would arrive as something else at the sender.
+/// would arrive as something else at the sender. That no bytes are left over only the codec can see: [`decode`](Self::decode) must.
 ///
 /// ```
 /// use pleach::codec::{Codec, Encoding, Slot, Value};

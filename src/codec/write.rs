@@ -73,13 +73,14 @@ impl<R: Rules> Place<R> {
 
     #[cold]
     fn lost_option<E: serde::ser::Error>(self) -> E {
-        self.rules.refuse(format_args!("`Some` of nothing would arrive as `None`"))
+        self.rules.refuse(format_args!("`Some` of nothing would arrive as `None`; an enum tells them apart"))
     }
 
     #[cold]
     fn lost_field<E: serde::ser::Error>(self, key: &str) -> E {
         self.rules.refuse(format_args!(
-            "field `{key}` is left out, and the codec writes no names: the next one would be taken for it"
+            "field `{key}` is left out, and the codec writes no names: the next one would be taken for it; \
+             write all fields, or choose a codec with names"
         ))
     }
 }
@@ -127,7 +128,7 @@ impl<S, R: Rules> Check<S, R> {
 
 #[cold]
 fn not_finite<E: serde::ser::Error>(value: f64) -> E {
-    E::custom(format_args!("JSON has no number {value}"))
+    E::custom(format_args!("JSON has no number {value}; msgpack has"))
 }
 
 #[cold]
@@ -363,7 +364,7 @@ struct Key<S>(S);
 macro_rules! refuse {
     ($($name:ident($($type:ty),*) -> $ok:ty;)*) => {
         $(fn $name(self, $(_: $type),*) -> Result<$ok, S::Error> {
-            Err(S::Error::custom("a key in JSON must be text"))
+            Err(S::Error::custom("a key in JSON must be text; in msgpack it may be anything"))
         })*
     };
 }
@@ -420,7 +421,7 @@ impl<S: Serializer> Serializer for Key<S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<S::Ok, S::Error> {
-        Err(S::Error::custom("a key in JSON must be text"))
+        Err(S::Error::custom("a key in JSON must be text; in msgpack it may be anything"))
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -430,6 +431,6 @@ impl<S: Serializer> Serializer for Key<S> {
         _: &'static str,
         _: &T,
     ) -> Result<S::Ok, S::Error> {
-        Err(S::Error::custom("a key in JSON must be text"))
+        Err(S::Error::custom("a key in JSON must be text; in msgpack it may be anything"))
     }
 }
