@@ -196,6 +196,9 @@ impl Connection {
         self.output.feed(&mut self.dialogs);
         if self.output.pool.has_room() {
             for id in std::mem::take(&mut self.output.blocked) {
+                if let Some(entry) = self.dialogs.get_mut(id) {
+                    entry.blocked = false;
+                }
                 self.writable(id);
             }
         }
@@ -261,6 +264,12 @@ impl Connection {
     /// Credit of the connection that the peer has used and not got back.
     pub(crate) fn input_used(&self) -> u64 {
         self.ledger.used()
+    }
+
+    /// Dialogs that are noted to wait for credit of the connection.
+    #[cfg(test)]
+    pub(crate) fn blocked_dialogs(&self) -> usize {
+        self.output.blocked.len()
     }
 
     /// Memory of the fragment that is on its way in.

@@ -121,6 +121,8 @@ pub(crate) struct Entry {
     pub(crate) wants_read: bool,
     /// Whether the next credit is worth a `Writable`.
     pub(crate) wants_write: bool,
+    /// Whether it is among those that wait for credit of the connection.
+    pub(crate) blocked: bool,
 }
 
 impl Entry {
@@ -141,6 +143,7 @@ impl Entry {
             forgotten: false,
             wants_read: true,
             wants_write: false,
+            blocked: false,
         }
     }
 

@@ -8,7 +8,7 @@
 //! A task may hold a future that borrows for `'a`, so none may be polled or dropped once `'a` is over. Futures are polled in
 //! [`poll_run`](RunQueue::poll_run), which borrows the queue, and dropped there or by the queue's own drop, which returns only when
 //! there are none left. Both have the lifetime `'a`, and it is invariant, so that nobody can put in what lives shorter. Whoever
-//! keeps a waker keeps the memory of a task, not its future. A destructor of a future's that panics ends the process, by
+//! keeps a waker keeps the memory of a task and of the queue, not its future, nor its owner. A destructor of a future's that panics ends the process, by
 //! `async_task`. A queue that is leaked is never polled again, and holds its tasks for ever: one that can go on is in it.
 
 use std::collections::VecDeque;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use async_task::{Builder, Runnable, Task};
 use pin_project_lite::pin_project;
@@ -56,6 +57,8 @@ struct State {
     owner: Option<Waker>,
     /// Of all tasks that have a future.
     alive: Slab<Waker>,
+    /// The owner has gone: whoever still puts something in takes it out again.
+    closed: bool,
 }
 
 impl<'a> RunQueue<'a> {
@@ -86,14 +89,22 @@ impl<'a> RunQueue<'a> {
         // caller on a thread where it may be, and is gone before `'a` is over, see the head of this file.
         let (runnable, task) = unsafe { Builder::new().propagate_panic(true).spawn_unchecked(|()| future, schedule) };
         let waker = runnable.waker();
-        let owner = {
+        let (owner, closed) = {
             let mut state = self.shared.state.lock();
             state.alive[key] = waker;
             state.ready.push_back(runnable);
-            self.shared.owner_to_wake(&mut state)
+            (self.shared.owner_to_wake(&mut state), state.closed)
         };
         wake(owner);
+        if closed {
+            self.clear();
+        }
         task
+    }
+
+    /// The owner goes: drops the futures of all tasks, and of those that somebody begins later.
+    pub(crate) fn clear(&self) {
+        self.shared.clear();
     }
 
     /// The owner is polled, and will look into the queue: it need not be woken.
@@ -137,7 +148,7 @@ impl<'a> RunQueue<'a> {
 
 impl Drop for RunQueue<'_> {
     fn drop(&mut self) {
-        self.shared.clear();
+        self.clear();
     }
 }
 
@@ -160,6 +171,11 @@ impl<'a> LocalRunQueue<'a> {
     #[inline]
     pub(crate) fn awake(&self) {
         self.queue.awake();
+    }
+
+    /// See [`RunQueue::clear`].
+    pub(crate) fn clear(&self) {
+        self.queue.clear();
     }
 
     /// See [`RunQueue::poll_run`].
@@ -190,25 +206,39 @@ impl Shared {
 
     /// Drops the futures of all tasks. One that another thread is just about to queue is waited for.
     fn clear(&self) {
+        let mut rounds = 0;
         loop {
-            let ready = std::mem::take(&mut self.state.lock().ready);
-            if !ready.is_empty() {
-                drop(ready);
-                continue;
-            }
-            let waiting: Vec<_> = self.state.lock().alive.iter().map(|(_, waker)| waker.clone()).collect();
-            if waiting.is_empty() {
+            let (owner, ready, waiting) = self.state.lock().leave();
+            drop(owner);
+            if ready.is_empty() && waiting.is_empty() {
                 return;
             }
+            drop(ready);
+            let waits = !waiting.is_empty();
             waiting.into_iter().for_each(Waker::wake); // now they are in the queue
-            if self.state.lock().ready.is_empty() {
-                thread::yield_now();
+            if waits && self.state.lock().ready.is_empty() {
+                pause(rounds);
+                rounds += 1;
             }
         }
     }
 }
 
+/// Lets another thread run, also one of a lower priority.
+fn pause(rounds: u32) {
+    if rounds < 64 { thread::yield_now() } else { thread::sleep(Duration::from_micros(50)) }
+}
+
 impl State {
+    /// What is to be dropped now that the owner goes: it, the tasks that are queued, or, if there are none, to be woken.
+    fn leave(&mut self) -> (Option<Waker>, VecDeque<Runnable>, Vec<Waker>) {
+        self.closed = true;
+        let ready = std::mem::take(&mut self.ready);
+        let waiting =
+            if ready.is_empty() { self.alive.iter().map(|(_, waker)| waker.clone()).collect() } else { Vec::new() };
+        (self.owner.take(), ready, waiting)
+    }
+
     /// The memory of a queue that was large and is empty.
     #[inline]
     fn give_back(&mut self) -> Option<VecDeque<Runnable>> {
@@ -248,8 +278,12 @@ struct Leaving {
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        let waker = self.shared.state.lock().alive.try_remove(self.key);
-        drop(waker);
+        let mut state = self.shared.state.lock();
+        let waker = state.alive.try_remove(self.key);
+        let too_large = state.alive.is_empty() && state.alive.capacity() > KEEP;
+        let large = too_large.then(|| std::mem::take(&mut state.alive));
+        drop(state);
+        drop((waker, large));
     }
 }
 
@@ -385,6 +419,22 @@ mod tests {
         }
     }
 
+    /// Somebody on another thread may have a handle of it, and be in the middle of it.
+    #[test]
+    fn what_is_begun_behind_the_back_of_its_owner_is_dropped_at_once() {
+        let (gone, wakers) = (AtomicUsize::new(0), Mutex::default());
+        let (woken, waker) = owner();
+        let queue = RunQueue::new();
+        queue.spawn(shows(&wakers)).detach();
+        let cx = Context::from_waker(&waker);
+        assert!(queue.poll_run(&cx).is_ready() && queue.poll_run(&cx).is_pending());
+        queue.clear();
+        assert_eq!(Arc::strong_count(&woken), 2, "the queue does not keep its owner");
+        let counted = Adds(&gone);
+        queue.spawn(async move { drop(counted) }).detach();
+        assert_eq!((gone.load(Ordering::SeqCst), woken.get()), (1, 0));
+    }
+
     #[test]
     fn a_task_gives_its_output_and_a_large_queue_its_memory_back() {
         let sum = Cell::new(0_u64);
@@ -398,6 +448,7 @@ mod tests {
         queue.spawn(sum_up).detach();
         while queue.poll_run(&Context::from_waker(Waker::noop())).is_ready() {}
         assert_eq!(sum.get(), 5000 * 4999 / 2);
-        assert!(queue.queue.shared.state.lock().ready.capacity() <= KEEP);
+        let state = queue.queue.shared.state.lock();
+        assert!(state.ready.capacity() <= KEEP && state.alive.capacity() <= KEEP);
     }
 }

@@ -81,7 +81,9 @@ async fn verdict(wire: &Wire, otherwise: String) -> RemoteError {
             if state.lost.is_some() || state.closing || !wire.watched {
                 return Poll::Ready(());
             }
-            register(&mut state.driver, cx);
+            let old = register(&mut state.driver, cx);
+            drop(state);
+            drop(old);
         }
         sleep.poll(cx)
     });
@@ -90,7 +92,8 @@ async fn verdict(wire: &Wire, otherwise: String) -> RemoteError {
 }
 
 fn take_lost(wire: &Wire) -> Option<RemoteError> {
-    match wire.state().lost.take()? {
+    let lost = wire.state().lost.take();
+    match lost? {
         Lost::Died(error) => Some(*error),
         Lost::Closed => Some(wire.broken(format!("{} has ended", wire.peer))),
     }
@@ -167,7 +170,7 @@ impl Driver<'_> {
     /// wakes the driver.
     fn turn(&mut self, cx: &Context<'_>) -> Turn {
         let mut state = self.wire.state();
-        register(&mut state.driver, cx);
+        let old = register(&mut state.driver, cx);
         if self.outflow.is_written() {
             self.outflow.refill(&mut state.proto);
         }
@@ -179,6 +182,7 @@ impl Driver<'_> {
         };
         let room = state.proto.has_events();
         drop(state);
+        drop(old);
         if room {
             // Somebody waits until there is less to write.
             self.wire.tell();

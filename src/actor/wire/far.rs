@@ -159,17 +159,18 @@ where
 impl Wire {
     /// Takes the next item's bytes into `scratch`, or registers and gives `None`.
     pub(super) fn poll_item(&self, id: DialogId, scratch: &mut Scratch, cx: &Context<'_>) -> Option<Received<()>> {
-        self.step(|state| {
+        let mut old = None;
+        let received = self.step(|state| {
             scratch.encoded = false;
             let received = state.proto.recv(id, &mut scratch.bytes);
             if received == Received::Empty {
-                if let Some(waiting) = state.waiting.get_mut(&id) {
-                    register(&mut waiting.reader, cx);
-                }
+                old = state.waiting.get_mut(&id).and_then(|waiting| register(&mut waiting.reader, cx));
                 return None;
             }
             Some(received)
-        })
+        });
+        drop(old);
+        received
     }
 
     /// Encodes the value, outside the lock, and sends it if there is credit.
@@ -256,15 +257,15 @@ impl Wire {
     }
 
     fn poll_bytes(&self, id: DialogId, bytes: &mut Vec<u8>, cx: &Context<'_>) -> Poll<Result<()>> {
+        let mut old = None;
         let sent = self.step(|state| {
             let sent = state.proto.send_in_turn(id, bytes);
-            if matches!(sent, Ok(Sent::NoCredit))
-                && let Some(waiting) = state.waiting.get_mut(&id)
-            {
-                register(&mut waiting.writer, cx);
+            if matches!(sent, Ok(Sent::NoCredit)) {
+                old = state.waiting.get_mut(&id).and_then(|waiting| register(&mut waiting.writer, cx));
             }
             sent
         });
+        drop(old);
         match sent {
             Ok(Sent::NoCredit) => Poll::Pending,
             Ok(Sent::Queued) => Poll::Ready(Ok(())),

@@ -262,7 +262,9 @@ impl Wire {
             if state.waiting.values().all(|waiting| waiting.scope.is_none()) {
                 return Poll::Ready(());
             }
-            state.acceptor = Some(cx.waker().clone());
+            let old = register(&mut state.acceptor, cx);
+            drop(state);
+            drop(old);
             Poll::Pending
         })
         .await;
@@ -283,7 +285,9 @@ impl Wire {
             if state.over {
                 return Poll::Ready(());
             }
-            state.acceptor = Some(cx.waker().clone());
+            let old = register(&mut state.acceptor, cx);
+            drop(state);
+            drop(old);
             Poll::Pending
         })
         .await;
@@ -336,8 +340,9 @@ impl Wire {
         if state.over {
             return Poll::Ready(Err(Closed.into()));
         }
-        state.acceptor = Some(cx.waker().clone());
+        let old = register(&mut state.acceptor, cx);
         drop(state);
+        drop(old);
         wait.park(cx);
         Poll::Pending
     }
@@ -433,10 +438,11 @@ impl Waiting {
     }
 }
 
-/// Keeps a waker, replacing one of another task.
-fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+/// Keeps a waker. One of another task that it replaces is to be dropped when the lock is free: that may be code of somebody's.
+#[must_use = "it may not be dropped under the lock"]
+fn register(slot: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match slot {
-        Some(waker) if waker.will_wake(cx.waker()) => {}
-        other => *other = Some(cx.waker().clone()),
+        Some(waker) if waker.will_wake(cx.waker()) => None,
+        other => other.replace(cx.waker().clone()),
     }
 }

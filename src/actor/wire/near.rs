@@ -152,10 +152,12 @@ impl Shared {
     /// Registers for the outcome; `true` if it is there.
     fn register(&self, slot: impl FnOnce(&mut Waiting) -> &mut Option<Waker>, cx: &Context<'_>) -> bool {
         let mut state = self.open.wire.state();
-        state.waiting.get_mut(&self.open.id).is_none_or(|waiting| {
-            register(slot(waiting), cx);
-            waiting.ended.load(Ordering::Acquire)
-        })
+        let Some(waiting) = state.waiting.get_mut(&self.open.id) else { return true };
+        let old = register(slot(waiting), cx);
+        let ended = waiting.ended.load(Ordering::Acquire);
+        drop(state);
+        drop(old);
+        ended
     }
 
     /// As `look`, but registers the opener's waker first, so that no outcome slips between.

@@ -1,18 +1,18 @@
-//! How the driver looks before it sleeps, over a transport that counts.
+//! How the driver looks before it sleeps, over a transport that counts; and what its lock is not held over.
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use super::gate::Places;
 use super::{Setup, Wire, connection_info};
-use crate::Waiting;
 use crate::actor::ambient::Me;
 use crate::actor::turns::Turns;
 use crate::codec::Codec;
@@ -23,6 +23,7 @@ use crate::proto::key::{KEY, Key};
 use crate::task::nursery;
 use crate::task::time::VirtualClock;
 use crate::transport::Transport;
+use crate::{Result, Waiting};
 
 /// A CPU that no machine has: the peer is always on another one.
 const ELSEWHERE: usize = 60_000;
@@ -94,10 +95,11 @@ fn agreed() -> Agreed {
     Agreed { minor: 0, codec: "msgpack".to_owned(), max_message: 1, peer: 1 }
 }
 
-/// How often the driver tries to read, with one read that gives something, before it sleeps.
-fn tries(waiting: Waiting, can_be_tried: bool) -> usize {
-    let tries = Arc::new(AtomicUsize::new(0));
-    let transport = Counted { bytes: written_elsewhere(), can_be_tried, tries: tries.clone() };
+/// Runs `body` with a connection over `transport`, of a root that waits like this.
+fn with_wire<Fut>(waiting: Waiting, transport: Counted, body: impl FnOnce(Arc<Wire>) -> Fut + Send)
+where
+    Fut: Future<Output = Result<()>> + Send,
+{
     let reactor: Arc<dyn Reactor> = Arc::new(NoSockets);
     let turns = Arc::new(Turns::new(reactor.clone()));
     let root = nursery({
@@ -129,11 +131,20 @@ fn tries(waiting: Waiting, can_be_tried: bool) -> usize {
                 watched: true,
                 door: None,
             };
-            Wire::start(setup, Box::new(transport))?.closed().await;
-            Ok(())
+            body(Wire::start(setup, Box::new(transport))?).await
         }
     });
     VirtualClock::block_on(turns.around(root)).unwrap();
+}
+
+/// How often the driver tries to read, with one read that gives something, before it sleeps.
+fn tries(waiting: Waiting, can_be_tried: bool) -> usize {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let transport = Counted { bytes: written_elsewhere(), can_be_tried, tries: tries.clone() };
+    with_wire(waiting, transport, async |wire: Arc<Wire>| {
+        wire.closed().await;
+        Ok(())
+    });
     tries.load(Ordering::SeqCst)
 }
 
@@ -152,4 +163,38 @@ fn others_look_before_they_sleep() {
 #[test]
 fn what_cannot_be_tried_is_tried_once() {
     assert_eq!(tries(Waiting::Latency, false), 1);
+}
+
+/// A waker of somebody's: what it wakes goes with it, and asks the connection on its way.
+struct Asks(Arc<Wire>);
+
+impl Wake for Asks {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        self.0.open_dialogs();
+    }
+}
+
+#[test]
+fn a_waker_that_is_replaced_is_not_dropped_under_the_lock() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let transport = Counted { bytes: written_elsewhere(), can_be_tried: true, tries: Arc::default() };
+        with_wire(Waiting::Idle, transport, async |wire: Arc<Wire>| {
+            {
+                let waker = Arc::new(Asks(wire.clone())).into();
+                let mut closed = pin!(wire.closed());
+                assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                drop(waker);
+                assert!(closed.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+            wire.closed().await;
+            Ok(())
+        });
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(60)).expect("it waits for a lock that it has itself");
 }

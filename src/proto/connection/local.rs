@@ -91,7 +91,7 @@ impl Connection {
         let room = !in_turn || entry.outbox.has_room();
         if !open || !room || !entry.window.admits(cost) {
             entry.wants_write = true;
-            if !open {
+            if !open && !std::mem::replace(&mut entry.blocked, true) {
                 self.output.blocked.push(id);
             }
             return Ok(None);

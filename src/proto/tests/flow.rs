@@ -275,3 +275,22 @@ fn credit_of_what_nobody_reads_comes_back() {
     }
     assert_eq!((pair.parent.conn.held_dialogs(), pair.child.conn.held_dialogs()), (0, 0));
 }
+
+#[test]
+fn d08_whoever_is_refused_again_and_again_is_noted_once() {
+    let mut pair = Pair::new(Limits { credit: 1 << 20, ..Limits::default() });
+    let (first, second) = (pair.running(), pair.running());
+    let item = [0; 60_000];
+    fill(&mut pair.parent, first, &item);
+    for _ in 0..1000 {
+        for id in [first, second] {
+            assert_eq!(pair.parent.conn.send(id, &item), Ok(Sent::NoCredit));
+        }
+    }
+    assert_eq!(pair.parent.conn.blocked_dialogs(), 2);
+    pair.drive();
+    while let Received::Item(_) = pair.child.recv(first) {}
+    pair.drive();
+    assert_eq!([first, second].map(|id| pair.parent.count(id, EventKind::Writable)), [1, 1]);
+    assert_eq!(pair.parent.conn.blocked_dialogs(), 0);
+}

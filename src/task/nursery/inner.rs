@@ -53,6 +53,8 @@ pub(super) trait Polls {
     fn awake(&self);
     /// Polls one that can go on; without any, the nursery is woken once there is one.
     fn poll_run(&self, cx: &Context<'_>) -> Poll<()>;
+    /// The nursery goes: drops those there are, and those to come.
+    fn clear(&self);
 }
 
 impl Polls for RunQueue<'_> {
@@ -67,6 +69,10 @@ impl Polls for RunQueue<'_> {
     fn poll_run(&self, cx: &Context<'_>) -> Poll<()> {
         RunQueue::poll_run(self, cx)
     }
+
+    fn clear(&self) {
+        RunQueue::clear(self);
+    }
 }
 
 impl Polls for LocalRunQueue<'_> {
@@ -80,6 +86,10 @@ impl Polls for LocalRunQueue<'_> {
 
     fn poll_run(&self, cx: &Context<'_>) -> Poll<()> {
         LocalRunQueue::poll_run(self, cx)
+    }
+
+    fn clear(&self) {
+        LocalRunQueue::clear(self);
     }
 }
 
@@ -190,6 +200,17 @@ impl<X: Polls> Drop for Closing<'_, X> {
     }
 }
 
+/// Drops the children before the future of a nursery is gone, also where another thread is just using a handle of it.
+struct Clearing<'a, X: Polls>(&'a Inner<X>);
+
+impl<X: Polls> Drop for Clearing<'_, X> {
+    fn drop(&mut self) {
+        if let Some(children) = self.0.children.get() {
+            children.queue.clear();
+        }
+    }
+}
+
 /// Polls the children that can go on, a turn's worth of them.
 fn poll_children<X: Polls>(children: &Children<X>, cx: &Context<'_>) {
     for _ in 0..TURN {
@@ -230,6 +251,8 @@ async fn run<X: Polls, T>(
     opened_at: &'static Location<'static>,
     body: impl Future<Output = Result<T>>,
 ) -> Option<T> {
+    // Dropped last: the body goes before the children.
+    let _clearing = Clearing(inner);
     let place = Place::at(link.scope(), opened_at);
     let mut body = pin!(Some(Body::of_scope(place, body)));
     let mut grace = Grace::default();

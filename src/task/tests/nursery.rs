@@ -1,6 +1,7 @@
 //! Nurseries: C10, C14, and what their documentation says.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 
 use super::*;
 use crate::Error;
@@ -439,4 +440,39 @@ fn drop_at_every_poll() {
         assert!(polls < 200, "it should have ended");
     }
     assert!(polls > 3, "{polls}");
+}
+
+/// The drop of a nursery returns when its children are gone, also where another thread has a handle of it and is just using it.
+#[test]
+fn no_child_is_alive_when_the_drop_of_its_nursery_has_returned() {
+    for round in 0..200 {
+        let alive = Arc::new(());
+        let kept = alive.clone();
+        let (give, given) = std::sync::mpsc::channel();
+        let mut open = Box::pin(nursery(async move |n: Nursery<'static>| {
+            for _ in 0..50 {
+                let kept = kept.clone();
+                n.spawn(async move {
+                    let _kept = kept;
+                    never().await
+                })?;
+            }
+            drop(kept);
+            give.send(n).expect("it is waited for");
+            never().await
+        }));
+        assert!(open.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let n = given.recv().unwrap();
+        let (begin, begun) = std::sync::mpsc::channel();
+        std::thread::scope(|threads| {
+            threads.spawn(move || {
+                begin.send(()).unwrap();
+                while n.spawn(async { Ok(()) }).is_ok() {}
+            });
+            begun.recv().unwrap();
+            (0..round).for_each(|_| std::hint::spin_loop());
+            drop(open);
+            assert_eq!(Arc::strong_count(&alive), 1, "round {round}");
+        });
+    }
 }
