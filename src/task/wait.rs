@@ -1,6 +1,7 @@
 //! Runtime awaits: how every await of the runtime meets a cancel (rules R1, R2 and R5).
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,9 @@ use crate::error::{Mark, Reason};
 /// From this delivery on a strand gets the next ones slowly: a loop that swallows them must not burn a core.
 const PATIENCE: u32 = 1000;
 const NAP: Duration = Duration::from_millis(1);
+
+const UNREGISTERED: ManuallyDrop<Option<(Arc<Strand>, usize)>> = ManuallyDrop::new(None);
+const NO_NAP: ManuallyDrop<Option<Box<Alarm>>> = ManuallyDrop::new(None);
 
 /// The part of a runtime await that has to do with cancellation, for whoever writes a `poll_` function of their own.
 ///
@@ -63,8 +67,9 @@ const NAP: Duration = Duration::from_millis(1);
 /// assert!(matches!(letter, Poll::Ready(Ok(letter)) if letter == "hello"));
 /// ```
 pub struct Wait {
-    registered: Option<(Arc<Strand>, usize)>,
-    nap: Option<Box<Alarm>>,
+    // Seldom there, and looked for at the end of every await: by the drop of the whole, so that it is one look and no call.
+    registered: ManuallyDrop<Option<(Arc<Strand>, usize)>>,
+    nap: ManuallyDrop<Option<Box<Alarm>>>,
     at: Option<&'static Location<'static>>,
     what: WaitsFor,
     yielded: bool,
@@ -73,7 +78,7 @@ pub struct Wait {
 impl Default for Wait {
     /// One whose place nobody knows.
     fn default() -> Self {
-        Self { registered: None, nap: None, at: None, what: WaitsFor::Other, yielded: false }
+        Self { registered: UNREGISTERED, nap: NO_NAP, at: None, what: WaitsFor::Other, yielded: false }
     }
 }
 
@@ -81,12 +86,12 @@ impl Wait {
     /// What is waited for, and that it is the caller's line which waits, for a [snapshot](super::snapshot).
     #[track_caller]
     pub fn new(what: WaitsFor) -> Self {
-        Self { registered: None, nap: None, at: Some(Location::caller()), what, yielded: false }
+        Self { registered: UNREGISTERED, nap: NO_NAP, at: Some(Location::caller()), what, yielded: false }
     }
 
     /// One for a function that has several, at the line of its caller.
     pub(crate) fn at(what: WaitsFor, at: &'static Location<'static>) -> Self {
-        Self { registered: None, nap: None, at: Some(at), what, yielded: false }
+        Self { registered: UNREGISTERED, nap: NO_NAP, at: Some(at), what, yielded: false }
     }
 
     /// The same `Wait` for something else, at the caller's line.
@@ -144,7 +149,7 @@ impl Wait {
             return Poll::Pending;
         }
         // The next await of the same owner is told as slowly as any other, or a loop that swallows would never yield.
-        (self.yielded, self.nap) = (false, None);
+        (self.yielded, *self.nap) = (false, None);
         self.leave();
         strand.observe();
         match strand.scope().mark() {
@@ -165,7 +170,7 @@ impl Wait {
 
     fn register(&mut self, cx: &mut Context<'_>) {
         let Some(strand) = running::current() else { return self.leave() };
-        if let Some((home, key)) = &self.registered
+        if let Some((home, key)) = &*self.registered
             && Arc::ptr_eq(home, &strand)
         {
             if !strand.scope().set_await(*key, cx.waker()) {
@@ -175,7 +180,7 @@ impl Wait {
         }
         self.leave();
         match strand.register(cx.waker()) {
-            Some(key) => self.registered = Some((strand, key)),
+            Some(key) => *self.registered = Some((strand, key)),
             None => cx.waker().wake_by_ref(),
         }
     }
@@ -220,7 +225,10 @@ impl fmt::Debug for Wait {
 impl Drop for Wait {
     #[inline]
     fn drop(&mut self) {
-        self.done();
+        if self.registered.is_some() || self.nap.is_some() {
+            self.leave();
+            *self.nap = None;
+        }
     }
 }
 

@@ -89,7 +89,14 @@ impl Waiters {
     /// woken: then what it was woken for may be for the next.
     #[inline]
     pub(crate) fn leave(&mut self, ticket: &mut Ticket) -> Result<Option<Waker>, Woken> {
-        let Some(number) = ticket.0.take() else { return Ok(None) };
+        match ticket.0.take() {
+            None => Ok(None),
+            Some(number) => self.leave_place(number),
+        }
+    }
+
+    #[cold]
+    fn leave_place(&mut self, number: u64) -> Result<Option<Waker>, Woken> {
         match &self.first {
             None => Err(Woken),
             Some((first, _)) if *first == number => Ok(self.next()),

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Why;
-use super::ring::Shared;
+use super::ring::{Shared, State};
 use super::stream::IntoStream;
 use crate::Result;
+use crate::shim::BriefGuard;
 use crate::task::waiters::{Ticket, wake};
 use crate::task::{Wait, WaitsFor};
 
@@ -108,16 +109,33 @@ pub struct Receiving<'a, T> {
 /// The value, the end, or the waker left behind.
 #[inline]
 pub(super) fn attempt<T>(shared: &Shared<T>, ticket: &mut Ticket, cx: &Context<'_>) -> Poll<Result<Option<T>>> {
-    let mut state = shared.lock();
-    if let Some(value) = state.queue.pop_front() {
-        let (sender, own) = (state.senders.next(), state.receivers.leave(ticket));
-        let next = if state.queue.is_empty() { None } else { state.receivers.next() };
-        drop(state);
-        drop(own);
-        wake(sender);
-        wake(next);
-        return Poll::Ready(Ok(Some(value)));
+    match take(shared, ticket) {
+        Ok(value) => Poll::Ready(Ok(Some(value))),
+        Err(state) => wait(shared, state, ticket, cx),
     }
+}
+
+/// The value, or the lock if there is none.
+#[inline]
+fn take<'a, T>(shared: &'a Shared<T>, ticket: &mut Ticket) -> Result<T, BriefGuard<'a, State<T>>> {
+    let mut state = shared.lock();
+    let Some(value) = state.queue.pop_front() else { return Err(state) };
+    let (sender, own) = (state.senders.next(), state.receivers.leave(ticket));
+    let next = if state.queue.is_empty() { None } else { state.receivers.next() };
+    drop(state);
+    drop(own);
+    wake(sender);
+    wake(next);
+    Ok(value)
+}
+
+/// There is no value: the end, or the waker left behind.
+fn wait<T>(
+    shared: &Shared<T>,
+    mut state: BriefGuard<'_, State<T>>,
+    ticket: &mut Ticket,
+    cx: &Context<'_>,
+) -> Poll<Result<Option<T>>> {
     match &state.closed {
         None => {}
         Some(Why::Closed) => return Poll::Ready(Ok(None)),
@@ -163,12 +181,23 @@ impl<T> Future for Receiving<'_, T> {
             leave(this.shared, &mut this.ticket);
             return Poll::Ready(Err(error));
         }
-        let attempt = attempt(this.shared, &mut this.ticket, cx);
-        match attempt {
-            Poll::Ready(_) => this.wait.done(),
-            Poll::Pending => this.wait.park(cx),
+        // Each result is made where it is returned: copied once more it would cost as much as the lock.
+        match take(this.shared, &mut this.ticket) {
+            Ok(value) => {
+                this.wait.done();
+                Poll::Ready(Ok(Some(value)))
+            }
+            Err(state) => match wait(this.shared, state, &mut this.ticket, cx) {
+                Poll::Pending => {
+                    this.wait.park(cx);
+                    Poll::Pending
+                }
+                ended => {
+                    this.wait.done();
+                    ended
+                }
+            },
         }
-        attempt
     }
 }
 

@@ -69,7 +69,7 @@ impl<T> Shared<T> {
     }
 
     /// Puts `value` where there is room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push_into(&self, mut state: BriefGuard<'_, State<T>>, value: T) {
         state.queue.push_back(value);
         // Whoever finds more room than it needs wakes the next: nobody is passed over if a woken one does not come.
