@@ -124,7 +124,8 @@ impl std::error::Error for NotLinked {}
 #[derive(Default)]
 pub(crate) struct Children {
     newborn: Newborn,
-    running: FuturesUnordered<Child>,
+    /// Made with the first: most tasks have none.
+    running: Option<FuturesUnordered<Child>>,
 }
 
 impl Children {
@@ -136,12 +137,13 @@ impl Children {
 
     /// Ready when there are none left, or when one has failed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.running.is_empty() && self.newborn.borrow().is_empty() {
+        if self.newborn.borrow().is_empty() && self.running.as_ref().is_none_or(FuturesUnordered::is_empty) {
             return Poll::Ready(Ok(()));
         }
         for _ in 0..ENDS {
-            self.running.extend(self.newborn.take());
             let Self { newborn, running } = self;
+            let running = running.get_or_insert_default();
+            running.extend(newborn.take());
             let _open = Open(CURRENT.replace(Some(newborn.clone())));
             match Pin::new(running).poll_next(cx) {
                 Poll::Ready(Some(Ok(()))) => {}
@@ -156,7 +158,7 @@ impl Children {
 
     /// Drops them all; the panics of their `Drop`s are failures like others.
     pub(crate) fn drop_all(&mut self, mut failed: impl FnMut(Error)) {
-        let running = std::mem::take(&mut self.running);
+        let running = self.running.take().into_iter().flatten();
         for child in self.newborn.take().into_iter().chain(running) {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(child))) {
                 failed(Error::from_panic(panic));

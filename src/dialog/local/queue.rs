@@ -28,13 +28,18 @@ pub(super) fn poll_attempts<E, T>(
     mut attempt: impl FnMut(&mut E) -> Option<T>,
     mut rest: impl FnMut(&mut E, &mut Context<'_>) -> Rest,
 ) -> Poll<T> {
+    let mut asleep = false;
     loop {
+        // In one place only, so that it is compiled into its caller.
         if let Some(value) = attempt(end) {
             return Poll::Ready(value);
         }
+        if asleep {
+            return Poll::Pending;
+        }
         match rest(end, cx) {
             Rest::Again => {}
-            Rest::Asleep => return attempt(end).map_or(Poll::Pending, Poll::Ready),
+            Rest::Asleep => asleep = true, // one more attempt: something may have come meanwhile
             Rest::Turn => return Poll::Pending,
         }
     }
