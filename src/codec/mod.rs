@@ -127,7 +127,7 @@ impl Codec {
             Self::MsgPack => {
                 let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
                 slot.fill(&mut deserializer)?;
-                nothing_follows(deserializer).map_err(crate::Error::msg)
+                if is_at_end(deserializer) { Ok(()) } else { Err(crate::Error::msg(MORE)) }
             }
             Self::Json => {
                 let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -149,46 +149,43 @@ fn to_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), St
     Checked::new(value, rules::Json).serialize(&mut serializer).map_err(|error| error.to_string())
 }
 
+// The value is made where it is returned: to move it once more costs as much as to read a small one.
+
 fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
-    let read = read::read(&mut deserializer, rules::MsgPack);
-    let trouble = match &read {
-        Ok(_) => nothing_follows(deserializer).err(),
-        Err(error) => Some(error.to_string()),
-    };
-    given(read, trouble, Codec::MsgPack, bytes)
+    match read::read(&mut deserializer, rules::MsgPack) {
+        Ok(value) if is_at_end(deserializer) => Ok(value),
+        Ok(_) => Err(trouble::<T>(Codec::MsgPack, MORE, bytes)),
+        Err(error) => Err(trouble::<T>(Codec::MsgPack, &error, bytes)),
+    }
 }
 
 fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let read = read::read(&mut json, rules::Json);
-    let trouble = match &read {
-        Ok(_) => json.end().err(),
-        Err(_) => None,
-    };
-    let trouble = trouble.as_ref().or(read.as_ref().err()).map(ToString::to_string);
-    given(read, trouble, Codec::Json, bytes)
+    match read::read(&mut json, rules::Json) {
+        Ok(value) => match json.end() {
+            Ok(()) => Ok(value),
+            Err(error) => Err(trouble::<T>(Codec::Json, &error, bytes)),
+        },
+        Err(error) => Err(trouble::<T>(Codec::Json, &error, bytes)),
+    }
 }
 
-/// What was read, unless there is trouble.
-#[inline]
-fn given<T, E>(read: Result<T, E>, trouble: Option<String>, codec: Codec, bytes: &[u8]) -> Result<T, DecodeError> {
-    match (read, trouble) {
-        (Ok(value), None) => Ok(value),
-        (_, trouble) => Err(DecodeError::new::<T>(codec, trouble.unwrap_or_default(), bytes)),
-    }
+#[cold]
+fn trouble<T>(codec: Codec, cause: impl ToString, bytes: &[u8]) -> DecodeError {
+    DecodeError::new::<T>(codec, cause.to_string(), bytes)
 }
 
 /// rmp-serde's deserializer of bytes that it borrows.
 type FromSlice<'a> = rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'a, [u8]>>;
 
+const MORE: &str = "more bytes follow the value";
+
 /// A deserializer that borrows does not say how far it is. But the only error before the first byte of a value is that there is
 /// none.
-fn nothing_follows(mut rest: FromSlice<'_>) -> Result<(), String> {
-    match bool::deserialize(&mut rest) {
-        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(()),
-        _ => Err("more bytes follow the value".to_owned()),
-    }
+#[inline]
+fn is_at_end(mut rest: FromSlice<'_>) -> bool {
+    matches!(bool::deserialize(&mut rest), Err(rmp_serde::decode::Error::InvalidMarkerRead(_)))
 }
 
 impl PartialEq for Codec {
