@@ -239,6 +239,40 @@ async fn a_near_end_does_not_outlive_its_dialog(way: Way) -> Result<()> {
     .await
 }
 
+/// A dialog that goes on in another task than the one that began it wakes that one when it ends.
+async fn d01_a_dialog_that_moves_to_another_task_hears_of_its_end_there(way: Way) -> Result<()> {
+    actor_nursery(async |n| {
+        let worker = n.actor(unique("moved")).by(way).expose(fails_when_told).start().await?;
+        nursery(async |tasks| {
+            let ((up, mut is_up), (go, mut may_go)) =
+                (pleach::task::oneshot::channel(), pleach::task::oneshot::channel());
+            let mut opened = Box::pin(worker.open_context(fails_when_told, (), async move |mut near, ()| {
+                let _ = up.send(());
+                may_go.recv().await?;
+                near.send(()).await?;
+                std::future::pending::<Result<()>>().await
+            }));
+            let first = tasks.spawn(async move {
+                let ended = async { (&mut opened).await.map(|()| false) };
+                let began =
+                    futures_lite::future::or(ended, async { is_up.recv().await.map(|up| up.is_some()) }).await?;
+                assert!(began, "it waits in its body");
+                Ok(opened)
+            })?;
+            let opened = soon(first.join()).await?;
+            let second = tasks.spawn(async move {
+                assert!(opened.await.unwrap_err().remote().is_some());
+                Ok(())
+            })?;
+            let _ = go.send(());
+            soon(second.join()).await
+        })
+        .await?;
+        worker.cancel_actor().await
+    })
+    .await
+}
+
 /// Whoever left has a scope that may wait less long than the far task takes: then it says so.
 async fn d02_a_scope_that_ends_before_the_far_task_says_so(way: Way) -> Result<()> {
     let ended = actor_nursery(async |n| {
@@ -351,5 +385,9 @@ fn main() {
     ));
     trials.extend(all_ways("who_takes_the_signal_may_clean_up", who_takes_the_signal_may_clean_up));
     trials.extend(all_ways("a_near_end_does_not_outlive_its_dialog", a_near_end_does_not_outlive_its_dialog));
+    trials.extend(all_ways(
+        "d01_a_dialog_that_moves_to_another_task_hears_of_its_end_there",
+        d01_a_dialog_that_moves_to_another_task_hears_of_its_end_there,
+    ));
     harness::main(trials);
 }

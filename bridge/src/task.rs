@@ -273,3 +273,35 @@ impl<R> Drop for Outcome<R> {
         self.say(None, Vec::new());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn whoever_looked_last_is_nudged_and_looks_in_vain_until_then() {
+        let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+        let [first, second]: [Waker; 2] = counts.clone().map(Waker::from);
+        let (nudge, mut known) = (Nudge::default(), None);
+        for waker in [&first, &first, &second, &second] {
+            assert_eq!(nudge.look(waker, &mut known), Nudge::NONE);
+        }
+        nudge.give();
+        assert_eq!(counts.each_ref().map(|count| count.0.load(Ordering::SeqCst)), [0, 1]);
+        assert_eq!(nudge.look(&second, &mut known), Nudge::END);
+        nudge.abort();
+        assert_eq!(counts[1].0.load(Ordering::SeqCst), 2, "it looked again, and hears of what is said later");
+    }
+}

@@ -6,10 +6,11 @@
 //!
 //! # Why it is sound
 //! A task may hold a future that borrows for `'a`, so none may be polled or dropped once `'a` is over. Futures are polled in
-//! [`poll_run`](RunQueue::poll_run), which borrows the queue, and dropped there or by the queue's own drop, which returns only when
-//! there are none left. Both have the lifetime `'a`, and it is invariant, so that nobody can put in what lives shorter. Whoever
-//! keeps a waker keeps the memory of a task and of the queue, not its future, nor its owner. A destructor of a future's that panics ends the process, by
-//! `async_task`. A queue that is leaked is never polled again, and holds its tasks for ever: one that can go on is in it.
+//! [`poll_run`](RunQueue::poll_run), and dropped there, in [`clear`](RunQueue::clear) or by the drop of the queue; all of these have
+//! the queue, and so `'a`, and the last two return only when no future is left. `'a` is invariant, so that nobody can put in what
+//! lives shorter. Whoever keeps a waker keeps the memory of a task and of the queue, not its future, nor its owner. A destructor of a
+//! future's that panics ends the process, by `async_task`. A queue that is leaked is never polled again, and holds its tasks for ever:
+//! one that can go on is in it.
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -444,7 +444,7 @@ fn drop_at_every_poll() {
 
 /// The drop of a nursery returns when its children are gone, also where another thread has a handle of it and is just using it.
 #[test]
-fn no_child_is_alive_when_the_drop_of_its_nursery_has_returned() {
+fn c08_no_child_is_alive_when_the_drop_of_its_nursery_has_returned() {
     for round in 0..200 {
         let alive = Arc::new(());
         let kept = alive.clone();
