@@ -135,9 +135,13 @@ impl Children {
         poll()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.newborn.borrow().is_empty() && self.running.as_ref().is_none_or(FuturesUnordered::is_empty)
+    }
+
     /// Ready when there are none left, or when one has failed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.newborn.borrow().is_empty() && self.running.as_ref().is_none_or(FuturesUnordered::is_empty) {
+        if self.is_empty() {
             return Poll::Ready(Ok(()));
         }
         for _ in 0..ENDS {

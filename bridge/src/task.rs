@@ -92,10 +92,14 @@ impl Nudge {
         task.into_iter().for_each(Waker::wake);
     }
 
+    fn word(&self) -> u8 {
+        self.word.load(Ordering::SeqCst)
+    }
+
     /// What was said; if more will be, `waker` is woken. `known` is the one that was left here last: until something is said it
     /// stays, and need not be left once more.
     fn look(&self, waker: &Waker, known: &mut Option<Waker>) -> u8 {
-        let word = self.word.load(Ordering::SeqCst);
+        let word = self.word();
         if word == Self::NONE && known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return word;
         }
@@ -107,7 +111,7 @@ impl Nudge {
         };
         drop(task);
         drop(old);
-        self.word.load(Ordering::SeqCst)
+        self.word()
     }
 }
 
@@ -159,10 +163,12 @@ impl<Fut, R> Linked<Fut, R> {
     fn end(self: Pin<&mut Self>, result: Option<Result<R>>) {
         let mut this = self.project();
         let mut failures = Vec::new();
-        watched(|| {
-            failures.extend(caught(|| this.work.set(None)).err());
-            this.children.drop_all(|panic| failures.push(panic));
-        });
+        if this.work.is_some() || !this.children.is_empty() {
+            watched(|| {
+                failures.extend(caught(|| this.work.set(None)).err());
+                this.children.drop_all(|panic| failures.push(panic));
+            });
+        }
         this.outcome.say(result, failures);
     }
 }
@@ -175,8 +181,7 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.as_mut().project();
-        let word = this.nudge.look(cx.waker(), this.known);
+        let word = self.nudge.word();
         if word == Nudge::DROP || word == Nudge::END && !self.started {
             self.end(None);
             return Poll::Ready(());
@@ -186,7 +191,14 @@ where
             Poll::Ready(result) => self.end(Some(result)),
             // Judged by a nudge that the poll began with: whoever listens has had a turn to say so.
             Poll::Pending if word != Nudge::NONE && self.is_deaf() => self.end(None),
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                let this = self.project();
+                if this.nudge.look(cx.waker(), this.known) != word {
+                    // Said since then: to be judged by a poll of its own.
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
         }
         Poll::Ready(())
     }
@@ -279,7 +291,10 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
+    use pleach::dialog::{Opener, local_call};
+
     use super::*;
+    use crate::RunSoon;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -303,5 +318,24 @@ mod tests {
         assert_eq!(nudge.look(&second, &mut known), Nudge::END);
         nudge.abort();
         assert_eq!(counts[1].0.load(Ordering::SeqCst), 2, "it looked again, and hears of what is said later");
+    }
+
+    #[test]
+    fn what_is_said_while_the_task_is_polled_has_it_polled_again() {
+        let count = Arc::new(Count::default());
+        let (waker, nudge) = (Waker::from(count.clone()), Arc::new(Nudge::default()));
+        let (mut opener, report) = local_call::<()>();
+        let saying = nudge.clone();
+        let work = move || async move {
+            saying.give();
+            std::future::pending().await
+        };
+        let name = Name { noun: "toy task", function: || "deaf" };
+        let mut linked = task::<RunSoon, _, _, _>(name, nudge, report, work)();
+        let mut cx = Context::from_waker(&waker);
+        assert!(linked.as_mut().poll(&mut cx).is_pending(), "it is not judged by a nudge that came later");
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert!(linked.as_mut().poll(&mut cx).is_ready(), "nothing in it listens");
+        assert!(opener.take_failure().is_some());
     }
 }

@@ -1,23 +1,24 @@
 //! A dialog of which only the outcome is wanted: no first value, no streams.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::report::{Ended, Hears, Report, own_view, unheard};
 use crate::dialog::Opener;
 use crate::error::{Mark, Reason, ScopeId};
+use crate::shim::Brief;
 use crate::{Error, Result};
 
 /// Makes the two ends of a call inside this process: the [`CallOpener`] goes to [`attend`](super::super::attend), the
 /// [`Report`] says how the far task has ended. Nothing tells the far task of a cancel: whoever runs it drops it.
 pub fn local_call<R: Send + 'static>() -> (CallOpener<R>, Report<R>) {
     crate::error::install_hook();
-    let call = Arc::new(Call(Mutex::new(State { cancel: None, ended: None, opener: None, is_alone: false })));
-    (CallOpener(call.clone()), Report::new(call))
+    let call = Arc::new(Call(Brief::new(State { cancel: None, ended: None, opener: None, is_alone: false })));
+    (CallOpener { call: call.clone(), ended: None }, Report::new(call))
 }
 
-struct Call<R>(Mutex<State<R>>);
+struct Call<R>(Brief<State<R>>);
 
 struct State<R> {
     cancel: Option<Mark>,
@@ -27,15 +28,9 @@ struct State<R> {
     is_alone: bool,
 }
 
-impl<R> Call<R> {
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
 impl<R: Send> Hears<R> for Call<R> {
     fn cancel(&self) -> Option<Mark> {
-        self.lock().cancel.clone()
+        self.0.lock().cancel.clone()
     }
 
     fn is_told(&self) -> bool {
@@ -43,15 +38,17 @@ impl<R: Send> Hears<R> for Call<R> {
     }
 
     fn hear(&self, outcome: Result<R>, dropped: bool) {
-        let (opener, unasked) = {
-            let mut state = self.lock();
-            let outcome = outcome.map_err(|error| own_view(error, state.cancel.as_ref()));
-            let mut ended = Ended::now(outcome, dropped);
-            let unasked = state.is_alone.then(|| ended.take_failure()).flatten();
+        let outcome = outcome.map_err(|error| own_view(error, self.cancel().as_ref()));
+        let mut ended = Ended::now(outcome, dropped);
+        let mut state = self.0.lock();
+        let opener = state.opener.take();
+        if state.is_alone {
+            drop(state);
+            unheard(ended.take_failure());
+        } else {
             state.ended = Some(ended);
-            (state.opener.take(), unasked)
-        };
-        unheard(unasked);
+            drop(state);
+        }
         if let Some(opener) = opener {
             opener.wake();
         }
@@ -59,12 +56,30 @@ impl<R: Send> Hears<R> for Call<R> {
 }
 
 /// The opener's control of a call inside this process, see [`local_call`].
-pub struct CallOpener<R>(Arc<Call<R>>);
+pub struct CallOpener<R> {
+    call: Arc<Call<R>>,
+    /// What the far task has said, taken out of the call when it was first seen.
+    ended: Option<Ended<R>>,
+}
 
 impl<R> CallOpener<R> {
     /// The far task's result, once, when it has ended well.
     pub fn take_result(&mut self) -> Option<R> {
-        self.0.lock().ended.as_mut()?.take_result()
+        self.hear()?.take_result()
+    }
+
+    fn hear(&mut self) -> Option<&mut Ended<R>> {
+        if self.ended.is_none() {
+            self.ended = self.call.0.lock().ended.take();
+        }
+        self.ended.as_mut()
+    }
+
+    fn heard<T>(&self, ask: impl FnOnce(&Ended<R>) -> T) -> Option<T> {
+        match &self.ended {
+            Some(ended) => Some(ask(ended)),
+            None => self.call.0.lock().ended.as_ref().map(ask),
+        }
     }
 }
 
@@ -74,12 +89,16 @@ impl<R: Send + 'static> Opener<()> for CallOpener<R> {
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut state = self.0.lock();
-        if let Some(ended) = &state.ended {
-            return Poll::Ready(!matches!(ended.outcome, Some(Ok(_))));
+        if let Some(ended) = &self.ended {
+            return Poll::Ready(ended.has_failed());
+        }
+        let mut state = self.call.0.lock();
+        if let Some(ended) = state.ended.take() {
+            drop(state);
+            return Poll::Ready(self.ended.insert(ended).has_failed());
         }
         let old = match &state.opener {
-            Some(waker) if waker.will_wake(cx.waker()) => None,
+            Some(known) if known.will_wake(cx.waker()) => None,
             _ => state.opener.replace(cx.waker().clone()),
         };
         drop(state);
@@ -88,36 +107,36 @@ impl<R: Send + 'static> Opener<()> for CallOpener<R> {
     }
 
     fn take_failure(&mut self) -> Option<Error> {
-        self.0.lock().ended.as_mut()?.take_failure()
+        self.hear()?.take_failure()
     }
 
     fn failed_at(&self) -> Option<u64> {
-        let state = self.0.lock();
-        state.ended.as_ref().filter(|ended| !matches!(ended.outcome, Some(Ok(_)))).map(|ended| ended.at)
+        self.heard(|ended| ended.has_failed().then_some(ended.at)).flatten()
     }
 
     fn was_dropped(&self) -> bool {
-        self.0.lock().ended.as_ref().is_some_and(|ended| ended.dropped)
+        self.heard(|ended| ended.dropped).unwrap_or(false)
     }
 
     fn stop(&mut self) {}
 
     fn cancel(&mut self, reason: Reason) {
-        let mut state = self.0.lock();
-        if state.ended.is_none() {
-            state.cancel.get_or_insert_with(|| Mark { scope: ScopeId::fresh(), reason });
+        let mark = Mark { scope: ScopeId::fresh(), reason };
+        let mut state = self.call.0.lock();
+        if self.ended.is_none() && state.ended.is_none() && state.cancel.is_none() {
+            state.cancel = Some(mark);
         }
     }
 }
 
 impl<R> Drop for CallOpener<R> {
     fn drop(&mut self) {
-        let failure = {
-            let mut state = self.0.lock();
+        let ended = self.ended.take().or_else(|| {
+            let mut state = self.call.0.lock();
             state.is_alone = true;
-            state.ended.as_mut().and_then(Ended::take_failure)
-        };
-        unheard(failure);
+            state.ended.take()
+        });
+        unheard(ended.and_then(|mut ended| ended.take_failure()));
     }
 }
 

@@ -103,6 +103,11 @@ impl<R> Ended<R> {
         Self { outcome: Some(outcome), at: happened(), dropped }
     }
 
+    /// Whether it has not returned a value, or no longer has it.
+    pub(super) fn has_failed(&self) -> bool {
+        !matches!(self.outcome, Some(Ok(_)))
+    }
+
     pub(super) fn take_result(&mut self) -> Option<R> {
         self.outcome.take_if(|outcome| outcome.is_ok())?.ok()
     }

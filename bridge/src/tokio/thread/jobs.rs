@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pleach::error::Closed;
 use pleach::{Error, Result};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -127,16 +127,18 @@ impl Jobs {
         waiting.into_iter().for_each(Job::discard);
     }
 
-    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Job>> {
+    /// Gives what waits to be started, in place of the empty `batch`; false if the scope is over. What is sent after that
+    /// wakes the dispatcher once more.
+    fn take(&self, dispatcher: &Waker, batch: &mut VecDeque<Job>) -> bool {
         let mut state = lock(&self.0);
         if state.closed {
-            return Poll::Ready(None);
+            return false;
         }
-        if let Some(job) = state.waiting.pop_front() {
-            return Poll::Ready(Some(job));
+        if state.dispatcher.is_none() {
+            state.dispatcher = Some(dispatcher.clone());
         }
-        state.dispatcher = Some(cx.waker().clone());
-        Poll::Pending
+        std::mem::swap(&mut state.waiting, batch);
+        true
     }
 }
 
@@ -151,14 +153,20 @@ pub(super) struct Tasks {
 
 /// Starts what is sent, until the scope is over, and says what is left then. `counted` says whether the loop counts the tasks that are started here.
 pub(super) async fn dispatch(jobs: &Jobs, counted: bool) -> Tasks {
-    let tally = Rc::new(Tally { handle: Handle::current(), linked: Cell::new(0) });
+    let tally = Rc::new(Tally { metrics: Handle::current().metrics(), linked: Cell::new(0) });
     let drops = Watch::new({
         let tally = tally.clone();
         move || tally.alive()
     });
-    while let Some(job) = poll_fn(|cx| jobs.poll_next(cx)).await {
-        job.begin(&tally);
-    }
+    let mut batch = VecDeque::new();
+    poll_fn(|cx| {
+        if !jobs.take(cx.waker(), &mut batch) {
+            return Poll::Ready(());
+        }
+        batch.drain(..).for_each(|job| job.begin(&tally));
+        Poll::Pending
+    })
+    .await;
     for _ in 0..TURNS {
         if tally.alive() == 0 && tally.linked.get() == 0 {
             break;
@@ -177,14 +185,14 @@ pub(super) async fn dispatch(jobs: &Jobs, counted: bool) -> Tasks {
 
 /// Who runs on the loop.
 struct Tally {
-    handle: Handle,
+    metrics: RuntimeMetrics,
     /// Tasks of links and calls.
     linked: Cell<usize>,
 }
 
 impl Tally {
     fn alive(&self) -> usize {
-        self.handle.metrics().num_alive_tasks()
+        self.metrics.num_alive_tasks()
     }
 }
 
