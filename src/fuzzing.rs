@@ -14,6 +14,7 @@ use crate::proto::event::{DialogId, EventKind, ProtocolError};
 use crate::proto::handshake::{ChildSide, Known, ParentSide};
 use crate::proto::key::{KEY, Key};
 use crate::proto::landing::Landing;
+use crate::proto::parts::Parts;
 use crate::proto::start::Start;
 
 fn limits() -> Limits {
@@ -152,7 +153,7 @@ fn act(end: &mut Connection, what: u8, id: DialogId, bytes: &[u8]) {
         4 => drop(end.stop(id)),
         5 => drop(end.finish(id, Ok(bytes))),
         6 => end.cancel(id, &Reason::Deadline),
-        7 => drop(end.recv(id, &mut out)),
+        7 => drop(end.recv(id, &mut Parts::default())),
         8 => {
             end.take_start(id, &mut out);
             end.take_started(id, &mut out);

@@ -11,6 +11,7 @@
 //! ```
 
 mod ambient;
+mod aside;
 mod blocked;
 mod builder;
 mod carrier;

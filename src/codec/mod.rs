@@ -14,6 +14,7 @@
 //! What a codec cannot carry is an error at the sender, never something else at the receiver. Bytes are bytes only if serde is
 //! told so (`serde_bytes`); a plain `Vec<u8>` is a list of numbers to it.
 
+mod brim;
 mod error;
 mod own;
 mod path;
@@ -24,10 +25,12 @@ mod write;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::io;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use brim::Brim;
 pub use error::{DecodeError, EncodeError};
 pub use own::{Encoding, Slot, Value};
 pub use registry::CODECS;
@@ -96,14 +99,38 @@ impl Codec {
     pub fn encode<T: Serialize + ?Sized>(self, value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let before = out.len();
         let result = match self {
-            Self::MsgPack => to_msgpack(value, out),
-            Self::Json => to_json(value, out),
+            Self::MsgPack => to_msgpack(value, &mut *out),
+            Self::Json => to_json(value, &mut *out),
             Self::Own(own) => own::encode(own, value, out),
         };
         result.map_err(|cause| {
             out.truncate(before);
             EncodeError::new::<T>(self, &cause)
         })
+    }
+
+    /// Appends the encoded value to `out` if it has not more bytes than `room`, and says whether it has. A codec that is not one
+    /// of these two is not asked, and encodes all of it.
+    ///
+    /// # Errors
+    /// Those of [`encode`](Self::encode), as far as it has got; `out` is as before then, and if it has not encoded the value.
+    pub(crate) fn encode_within<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        out: &mut Vec<u8>,
+        room: usize,
+    ) -> Result<bool, EncodeError> {
+        let before = out.len();
+        let mut brim = Brim::new(out, room);
+        let result = match self {
+            Self::MsgPack => to_msgpack(value, &mut brim),
+            Self::Json => to_json(value, &mut brim),
+            Self::Own(_) => return self.encode(value, out).map(|()| true),
+        };
+        let Err(cause) = result else { return Ok(true) };
+        let over = brim.is_over();
+        out.truncate(before);
+        if over { Ok(false) } else { Err(EncodeError::new::<T>(self, &cause)) }
     }
 
     /// Decodes a value, which must take up all the bytes.
@@ -139,12 +166,12 @@ impl Codec {
     }
 }
 
-fn to_msgpack<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), String> {
+fn to_msgpack<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> Result<(), String> {
     let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
     Checked::new(value, rules::MsgPack).serialize(&mut serializer).map_err(|error| error.to_string())
 }
 
-fn to_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), String> {
+fn to_json<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> Result<(), String> {
     let mut serializer = serde_json::Serializer::with_formatter(out, write::Base64);
     Checked::new(value, rules::Json).serialize(&mut serializer).map_err(|error| error.to_string())
 }

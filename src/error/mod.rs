@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, Location};
 
 pub use identity::{FailureId, Kind};
 pub use panicked::Panicked;
-pub(crate) use panicked::install_hook;
+pub(crate) use panicked::{Raised, install_hook};
 pub use plain::{Closed, Ended, Group, Misuse, TimedOut};
 pub use reason::{Cancelled, Mark, Reason, ScopeId};
 pub use remote::RemoteError;

@@ -5,7 +5,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
-use std::panic::PanicHookInfo;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::sync::{Mutex, Once};
 
 /// User code panicked; the runtime caught it and made it an error.
@@ -23,9 +23,8 @@ impl Panicked {
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| NO_TEXT.to_owned());
-        let last = LAST.try_with(|last| last.borrow_mut().take()).ok().flatten();
         // A panic that was raised on another thread is not the last one of this.
-        let backtrace = last.filter(|last| last.message == message).map(|last| last.trace);
+        let backtrace = last().filter(|last| last.message == message).map(|last| last.trace);
         Self { message, backtrace, payload: Mutex::new(Some(payload)) }
     }
 
@@ -47,6 +46,23 @@ impl Panicked {
     /// The panic's payload, the first time it is asked for; give it to [`std::panic::resume_unwind`] to go on panicking.
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
         self.payload.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+    }
+}
+
+/// A panic that was caught on one thread, to go on on another one as if it had been raised there.
+pub(crate) struct Raised {
+    payload: Box<dyn Any + Send>,
+    seen: Option<Seen>,
+}
+
+impl Raised {
+    pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Self> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Self { payload, seen: last() })
+    }
+
+    pub(crate) fn resume(self) -> ! {
+        let _ = LAST.try_with(|last| *last.borrow_mut() = self.seen);
+        resume_unwind(self.payload)
     }
 }
 
@@ -77,6 +93,11 @@ thread_local! {
     /// What the hook saw of the last panic on this thread. The hook runs where the panic is raised; the catcher comes
     /// too late to see the stack.
     static LAST: RefCell<Option<Seen>> = const { RefCell::new(None) };
+}
+
+/// Takes what the hook saw last on this thread.
+fn last() -> Option<Seen> {
+    LAST.try_with(|last| last.borrow_mut().take()).ok().flatten()
 }
 
 /// Puts the recording hook in front of the one that is there, once per process.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::landing::ROOM;
+use super::parts::Parts;
 use super::recycle::{LARGE, Recycler};
 
 /// Bytes in front of an item.
@@ -72,7 +73,7 @@ impl Piece<'_> {
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
     /// The items with buffers of their own.
-    own: VecDeque<Vec<u8>>,
+    own: VecDeque<Parts>,
     /// Where the first item begins.
     head: usize,
     /// Where the last complete item ends.
@@ -107,7 +108,7 @@ impl Inbox {
         let mark = if own { OWN } else { 0 };
         self.bytes.extend_from_slice(&u64::from(mark).to_le_bytes());
         if own {
-            self.own.push_back(fragment.into_own(recycler));
+            self.own.push_back(Parts::new(fragment.into_own(recycler)));
         } else {
             self.bytes.extend_from_slice(fragment.bytes());
         }
@@ -115,12 +116,15 @@ impl Inbox {
 
     /// A later one.
     fn go_on(&mut self, fragment: Piece<'_>, recycler: &mut Recycler) {
-        let item = if self.read(self.sealed) & OWN == 0 { Some(&mut self.bytes) } else { self.own.back_mut() };
-        fragment.append_to(item.expect("it was put there by begin"), recycler);
+        if self.read(self.sealed) & OWN == 0 {
+            fragment.append_to(&mut self.bytes, recycler);
+        } else {
+            self.own.back_mut().expect("it was put there by begin").push(fragment, recycler);
+        }
     }
 
     /// Takes the first item out, into `out` instead of what was there. Gives its cost.
-    pub(crate) fn pop(&mut self, out: &mut Vec<u8>, recycler: &mut Recycler) -> Option<u64> {
+    pub(crate) fn pop(&mut self, out: &mut Parts, recycler: &mut Recycler) -> Option<u64> {
         if self.is_empty() {
             return None;
         }
@@ -128,11 +132,10 @@ impl Inbox {
         self.head += PREFIX;
         if len & OWN == 0 {
             let end = self.head + len as usize;
-            out.clear();
-            out.extend_from_slice(&self.bytes[self.head..end]);
+            out.copy(&self.bytes[self.head..end]);
             self.head = end;
         } else if let Some(item) = self.own.pop_front() {
-            recycler.give(std::mem::replace(out, item));
+            out.replace(item, recycler);
         }
         self.held -= cost;
         self.compact();
@@ -199,7 +202,7 @@ mod tests {
     fn items_come_out_in_order_and_whole_while_the_buffer_is_compacted() {
         let (mut inbox, mut recycler) = (Inbox::default(), Recycler::default());
         let item = |n: usize| vec![n as u8; n % 700];
-        let (mut pushed, mut popped, mut out) = (0, 0, Vec::new());
+        let (mut pushed, mut popped, mut out) = (0, 0, Parts::default());
         while popped < 3000 {
             for _ in 0..3 {
                 inbox.push(Piece::Shared(&item(pushed)), 1, false, &mut recycler);
@@ -207,12 +210,12 @@ mod tests {
             }
             inbox.push(Piece::Shared(&[7; 10]), 5, true, &mut recycler);
             while inbox.pop(&mut out, &mut recycler).is_some() {
-                assert_eq!(out, item(popped));
+                assert_eq!(out.single(), Some(item(popped).as_slice()));
                 popped += 1;
             }
             inbox.push(Piece::Shared(&[8; 3]), 6, false, &mut recycler);
             assert_eq!(inbox.pop(&mut out, &mut recycler), Some(11));
-            assert_eq!(out, [[7; 10].as_slice(), &[8; 3]].concat());
+            assert_eq!(out.single(), Some([[7; 10].as_slice(), &[8; 3]].concat().as_slice()));
         }
         assert!(inbox.bytes.capacity() < 64 * 1024);
         assert_eq!(inbox.clear(), 0);
@@ -241,12 +244,13 @@ mod tests {
                     whole += size;
                 }
             }
-            let mut out = vec![9; 100];
+            let mut out = Parts::new(vec![9; 100]);
             for fragments in items {
                 let cost = inbox.pop(&mut out, &mut recycler);
                 assert_eq!(cost, Some(7 * fragments.len() as u64));
                 let parts = fragments.iter().enumerate().map(|(at, (size, _))| vec![at as u8; *size]);
-                assert!(out == parts.flatten().collect::<Vec<_>>(), "round {round}, {fragments:?}");
+                let whole = std::mem::take(&mut out).join();
+                assert!(whole == parts.flatten().collect::<Vec<_>>(), "round {round}, {fragments:?}");
             }
             assert!(inbox.is_empty() && inbox.own.is_empty() && inbox.pop(&mut out, &mut recycler).is_none());
         }

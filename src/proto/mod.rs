@@ -17,6 +17,7 @@ pub(crate) mod key;
 pub(crate) mod landing;
 pub(crate) mod lobby;
 mod outbox;
+pub(crate) mod parts;
 pub(crate) mod plain;
 mod reader;
 mod recycle;

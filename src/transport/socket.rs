@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::Address;
+use super::tcp::hold_little;
 
 /// A connected socket, not yet served by anybody.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl Stream {
             Address::Tcp(at) => {
                 let socket = TcpStream::connect_timeout(at, bound)?;
                 socket.set_nodelay(true)?;
+                hold_little(&socket)?;
                 Ok(Self::Tcp(socket))
             }
         }

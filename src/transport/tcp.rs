@@ -2,6 +2,9 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+
+use rustix::net::sockopt;
 
 use super::Address;
 use super::socket::Listener;
@@ -56,10 +59,21 @@ impl Tcp {
     pub(crate) fn listen(&self) -> io::Result<(Listener, Address)> {
         self.check().map_err(|text| io::Error::new(io::ErrorKind::PermissionDenied, text))?;
         let listener = TcpListener::bind(self.at)?;
+        // What comes in has it from here.
+        hold_little(&listener)?;
         listener.set_nonblocking(true)?;
         let at = listener.local_addr()?;
         Ok((Listener::Tcp(listener), Address::Tcp(at)))
     }
+}
+
+/// What the system may hold of a connection, at either end; it doubles that.
+const HELD: usize = 256 * 1024;
+
+/// Bounds what the system holds of a connection. It would hold megabytes, and what is small would wait behind them.
+pub(super) fn hold_little(socket: impl AsFd) -> io::Result<()> {
+    sockopt::set_socket_send_buffer_size(&socket, HELD)?;
+    Ok(sockopt::set_socket_recv_buffer_size(&socket, HELD)?)
 }
 
 #[cfg(test)]

@@ -7,52 +7,44 @@ use std::task::{Context, Poll, ready};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::value::{Incoming, Outgoing};
 use super::{Wire, register};
 use crate::Result;
 use crate::dialog::local::{runtime_await, started_unready};
 use crate::dialog::{End, FarEnd, SideGone, TrySendError};
 use crate::error::{Closed, Misuse};
 use crate::proto::event::{DialogId, Received, SendError, Sent};
+use crate::proto::parts::Parts;
 use crate::task::{CancelScope, Wait};
-
-/// The bytes of the value being sent or received, in memory that is kept from one to the next.
-#[derive(Default)]
-pub(super) struct Scratch {
-    bytes: Vec<u8>,
-    /// They are the value of the send that is waiting: it is not encoded again at each attempt.
-    encoded: bool,
-}
-
-impl Scratch {
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Whatever was there is of no use any more.
-    pub(super) fn forget(&mut self) {
-        self.bytes.clear();
-        self.encoded = false;
-    }
-}
 
 /// The value that a sink has taken and for which there was no credit yet, as bytes.
 pub(super) type Kept = Option<Vec<u8>>;
 
-pub(super) struct RemoteFar<First, In, Out> {
+pub(super) struct RemoteFar<First, In: Send + 'static, Out: Send + 'static> {
     wire: Arc<Wire>,
     id: DialogId,
     scope: CancelScope,
     receives: Wait,
     sends: Wait,
-    scratch: Scratch,
+    incoming: Incoming<In>,
+    outgoing: Outgoing<Out>,
     kept: Kept,
-    types: PhantomData<fn(First, In) -> Out>,
+    first: PhantomData<fn(First)>,
 }
 
-impl<First, In, Out> RemoteFar<First, In, Out> {
+impl<First, In: Send + 'static, Out: Send + 'static> RemoteFar<First, In, Out> {
     pub(super) fn new(wire: Arc<Wire>, id: DialogId, scope: CancelScope) -> Self {
-        let (receives, sends) = (Wait::default(), Wait::default());
-        Self { wire, id, scope, receives, sends, scratch: Scratch::default(), kept: None, types: PhantomData }
+        Self {
+            wire,
+            id,
+            scope,
+            receives: Wait::default(),
+            sends: Wait::default(),
+            incoming: Incoming::default(),
+            outgoing: Outgoing::default(),
+            kept: None,
+            first: PhantomData,
+        }
     }
 
     /// After an attempt to send: what it came to, in words that say whose it was.
@@ -79,46 +71,55 @@ pub(super) fn refused(error: SendError) -> crate::Error {
     }
 }
 
-impl<First, In, Out> End for RemoteFar<First, In, Out> {}
+impl<First, In: Send + 'static, Out: Send + 'static> End for RemoteFar<First, In, Out> {}
 
 impl<First, In, Out> FarEnd<First, In, Out> for RemoteFar<First, In, Out>
 where
     First: Serialize + Send,
-    In: DeserializeOwned + Send,
-    Out: Serialize + Send,
+    In: DeserializeOwned + Send + 'static,
+    Out: Serialize + Send + 'static,
 {
     fn started(&mut self, first: First) -> Result<()> {
-        self.scratch.forget();
-        self.wire.encode(&first, &mut self.scratch.bytes)?;
-        let started = self.wire.step(|state| state.proto.started(self.id, &self.scratch.bytes));
+        let mut bytes = Vec::new();
+        self.wire.encode(&first, &mut bytes)?;
+        let started = self.wire.step(|state| state.proto.started(self.id, &bytes));
         started.map_err(|error| refused(error).context(self.wire.name_of(self.id)))
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
         runtime_await!(self.receives, cx);
-        let Some(received) = self.wire.poll_item(self.id, &mut self.scratch, cx) else {
-            self.receives.park(cx);
-            return Poll::Pending;
+        let received = match self.incoming.is_aside() {
+            true => Some(Received::Item(())),
+            false => self.wire.poll_item(self.id, self.incoming.bytes(), cx),
         };
-        self.receives.done();
-        Poll::Ready(match received {
-            Received::Item(()) => self.wire.decode(self.scratch.bytes()).map(Some),
-            Received::End => Ok(None),
-            Received::Empty | Received::Failed => Err(Closed.into()),
-        })
+        let received = match received {
+            Some(Received::Item(())) => self.incoming.poll_decode(&self.wire, cx).map(|value| value.map(Some)),
+            Some(Received::End) => Poll::Ready(Ok(None)),
+            Some(Received::Empty | Received::Failed) => Poll::Ready(Err(Closed.into())),
+            None => Poll::Pending,
+        };
+        match received {
+            Poll::Ready(_) => self.receives.done(),
+            Poll::Pending => self.receives.park(cx),
+        }
+        received
     }
 
     fn begin_send(&mut self) {
-        self.scratch.forget();
+        self.outgoing.forget();
     }
 
     fn try_send(&mut self, value: Out) -> Result<(), TrySendError<Out>> {
-        self.wire.try_put(self.id, value, &mut self.scratch, &mut self.kept)
+        self.wire.try_put(self.id, value, &mut self.outgoing, &mut self.kept)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>> {
-        runtime_await!(self.sends, cx);
-        let sent = self.wire.poll_put(self.id, value, &mut self.scratch, &mut self.kept, cx);
+        let told = ready!(self.sends.check(cx));
+        if told.is_err() {
+            let _ = ready!(self.outgoing.poll_back(value, cx));
+            return Poll::Ready(told);
+        }
+        let sent = self.wire.poll_put(self.id, value, &mut self.outgoing, &mut self.kept, cx);
         self.sent(sent, cx)
     }
 
@@ -127,7 +128,7 @@ where
     }
 
     fn start_send(&mut self, value: Out) -> Result<()> {
-        let started = self.wire.put_or_keep(self.id, &value, &mut self.scratch, &mut self.kept);
+        let started = self.wire.put_or_keep(self.id, &value, &mut self.outgoing, &mut self.kept);
         started.map_err(|error| error.context(self.wire.name_of(self.id)))
     }
 
@@ -157,12 +158,11 @@ where
 }
 
 impl Wire {
-    /// Takes the next item's bytes into `scratch`, or registers and gives `None`.
-    pub(super) fn poll_item(&self, id: DialogId, scratch: &mut Scratch, cx: &Context<'_>) -> Option<Received<()>> {
+    /// Takes the next item's bytes, or registers and gives `None`.
+    pub(super) fn poll_item(&self, id: DialogId, bytes: &mut Parts, cx: &Context<'_>) -> Option<Received<()>> {
         let mut old = None;
         let received = self.step(|state| {
-            scratch.encoded = false;
-            let received = state.proto.recv(id, &mut scratch.bytes);
+            let received = state.proto.recv(id, bytes);
             if received == Received::Empty {
                 old = state.waiting.get_mut(&id).and_then(|waiting| register(&mut waiting.reader, cx));
                 return None;
@@ -174,11 +174,11 @@ impl Wire {
     }
 
     /// Encodes the value, outside the lock, and sends it if there is credit.
-    pub(super) fn try_put<T: Serialize>(
+    pub(super) fn try_put<T: Serialize + Send + 'static>(
         &self,
         id: DialogId,
         value: T,
-        scratch: &mut Scratch,
+        outgoing: &mut Outgoing<T>,
         kept: &mut Kept,
     ) -> Result<(), TrySendError<T>> {
         match self.put_kept(id, kept) {
@@ -186,36 +186,30 @@ impl Wire {
             Ok(false) => return Err(TrySendError::Full(value)),
             Err(error) => return Err(TrySendError::Refused(value, error)),
         }
-        scratch.forget();
-        if let Err(error) = self.encode(&value, &mut scratch.bytes) {
+        if let Err(error) = outgoing.encode(self, &value) {
             return Err(TrySendError::Refused(value, error));
         }
-        match self.step(|state| state.proto.send_from(id, &mut scratch.bytes)) {
+        match self.step(|state| state.proto.send_from(id, outgoing.bytes())) {
             Ok(Sent::Queued) => Ok(()),
             Ok(Sent::NoCredit) => Err(TrySendError::Full(value)),
             Err(error) => Err(TrySendError::Refused(value, refused(error).context(self.name_of(id)))),
         }
     }
 
-    /// Encodes the value, outside the lock, and sends it, or registers.
+    /// Encodes the value, outside the lock and a large one aside, and sends it, or registers.
     ///
     /// The value is taken when it has been accepted.
-    pub(super) fn poll_put<T: Serialize>(
+    pub(super) fn poll_put<T: Serialize + Send + 'static>(
         &self,
         id: DialogId,
         value: &mut Option<T>,
-        scratch: &mut Scratch,
+        outgoing: &mut Outgoing<T>,
         kept: &mut Kept,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Result<()>> {
         ready!(self.poll_kept(id, kept, cx))?;
-        let wanted = value.as_ref().expect("a send is not polled after it has completed");
-        if !scratch.encoded {
-            scratch.bytes.clear();
-            self.encode(wanted, &mut scratch.bytes)?;
-            scratch.encoded = true;
-        }
-        ready!(self.poll_bytes(id, &mut scratch.bytes, cx))?;
+        ready!(outgoing.poll_encode(self, value, cx))?;
+        ready!(self.poll_bytes(id, outgoing.bytes(), cx))?;
         *value = None;
         Poll::Ready(Ok(()))
     }
@@ -237,21 +231,20 @@ impl Wire {
     }
 
     /// Encodes the value and sends it, or keeps it until there is credit.
-    pub(super) fn put_or_keep<T: Serialize>(
+    pub(super) fn put_or_keep<T: Serialize + Send + 'static>(
         &self,
         id: DialogId,
         value: &T,
-        scratch: &mut Scratch,
+        outgoing: &mut Outgoing<T>,
         kept: &mut Kept,
     ) -> Result<()> {
         if !self.put_kept(id, kept)? {
             return Err(started_unready(TrySendError::Full(())));
         }
-        scratch.forget();
-        self.encode(value, &mut scratch.bytes)?;
-        match self.step(|state| state.proto.send_from(id, &mut scratch.bytes)).map_err(refused)? {
+        outgoing.encode(self, value)?;
+        match self.step(|state| state.proto.send_from(id, outgoing.bytes())).map_err(refused)? {
             Sent::Queued => {}
-            Sent::NoCredit => *kept = Some(std::mem::take(&mut scratch.bytes)),
+            Sent::NoCredit => *kept = Some(std::mem::take(outgoing.bytes())),
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::proto::event::{EventKind, Outcome, Received};
 use crate::proto::fragment::{BadHeader, Header, Kind};
 use crate::proto::handshake::{ChildSide, Known, MAGIC, MAJOR, MINOR, ParentSide};
 use crate::proto::key::{KEY, Key};
+use crate::proto::parts::Parts;
 use crate::proto::plain;
 use crate::proto::start::Start;
 
@@ -182,7 +183,7 @@ fn conversation(codec: Codec) -> Vec<(&'static str, Vec<u8>)> {
     note(&mut child, &mut parent, "started");
     let _ = parent.send(id, &value).unwrap();
     note(&mut parent, &mut child, "item");
-    assert_eq!(child.recv(id, &mut Vec::new()), Received::Item(()));
+    assert_eq!(child.recv(id, &mut Parts::default()), Received::Item(()));
     note(&mut child, &mut parent, "credit");
     parent.stop(id).unwrap();
     note(&mut parent, &mut child, "stop");

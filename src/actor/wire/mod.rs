@@ -17,6 +17,7 @@ pub(super) mod join;
 mod look;
 mod near;
 mod outflow;
+mod value;
 #[cfg(test)]
 #[path = "golden_tests.rs"]
 mod golden;
@@ -48,7 +49,7 @@ use crate::proto::event::{ControlFrame, ControlVerb, DialogId, EventKind};
 use crate::shim::{Brief, BriefGuard};
 use crate::task::{CancelScope, Wait};
 use crate::transport::Transport;
-use crate::{Error, Result};
+use crate::Result;
 
 /// Sends control frames past the data, where there is a control connection.
 pub(super) trait Control: Send + Sync {
@@ -345,14 +346,6 @@ impl Wire {
         drop(old);
         wait.park(cx);
         Poll::Pending
-    }
-
-    fn decode<T: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
-        self.codec.decode(bytes).map_err(|error| Error::from(error).context(format!("from {}", self.peer)))
-    }
-
-    fn encode<T: serde::Serialize>(&self, value: &T, bytes: &mut Vec<u8>) -> Result<()> {
-        self.codec.encode(value, bytes).map_err(|error| Error::from(error).context(format!("to {}", self.peer)))
     }
 
     /// What dialogs end with when the connection breaks and the peer's death does not explain it.

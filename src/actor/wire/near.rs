@@ -3,13 +3,14 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::far::{Kept, Scratch};
+use super::far::Kept;
+use super::value::{Incoming, Outgoing};
 use super::{Waiting, Wire, register};
 use crate::actor::endpoint::Target;
 use crate::dialog::local::{far_failed, runtime_await};
@@ -193,9 +194,10 @@ where
             shared: self.shared.clone(),
             receives: Wait::default(),
             sends: Wait::default(),
-            scratch: Scratch::default(),
+            incoming: Incoming::default(),
+            outgoing: Outgoing::default(),
             kept: None,
-            types: PhantomData,
+            result: PhantomData,
         })
     }
 }
@@ -264,13 +266,14 @@ impl<First, R> Drop for RemoteOpener<First, R> {
     }
 }
 
-struct RemoteNear<In, Out, R> {
+struct RemoteNear<In: Send + 'static, Out: Send + 'static, R> {
     shared: Arc<Shared>,
     receives: Wait,
     sends: Wait,
-    scratch: Scratch,
+    incoming: Incoming<Out>,
+    outgoing: Outgoing<In>,
     kept: Kept,
-    types: PhantomData<fn(In) -> (Out, R)>,
+    result: PhantomData<fn() -> R>,
 }
 
 /// Waits, registered with the dialog, unless nothing can come any more.
@@ -282,7 +285,7 @@ fn park<T>(shared: &Shared, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<Resul
     Poll::Pending
 }
 
-impl<In, Out, R> RemoteNear<In, Out, R> {
+impl<In: Send + 'static, Out: Send + 'static, R> RemoteNear<In, Out, R> {
     /// After an attempt to send: what it came to, and why, if the far task has ended.
     fn sent(&mut self, sent: Poll<Result<()>>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match sent {
@@ -309,7 +312,7 @@ impl<In, Out, R> RemoteNear<In, Out, R> {
     }
 }
 
-impl<In, Out, R: DeserializeOwned> RemoteNear<In, Out, R> {
+impl<In: Send + 'static, Out: Send + 'static, R: DeserializeOwned> RemoteNear<In, Out, R> {
     /// The far task has returned: its result, once, which is for `finish` alone.
     fn result(&self) -> Result<R> {
         let outcome = self.shared.seen().outcome.take().unwrap_or_else(|| Err(Closed.into()))?;
@@ -317,22 +320,29 @@ impl<In, Out, R: DeserializeOwned> RemoteNear<In, Out, R> {
     }
 }
 
-impl<In, Out, R> End for RemoteNear<In, Out, R> {}
+impl<In: Send + 'static, Out: Send + 'static, R> End for RemoteNear<In, Out, R> {}
 
 impl<In, Out, R> NearEnd<In, Out, R> for RemoteNear<In, Out, R>
 where
-    In: Serialize + Send,
-    Out: DeserializeOwned + Send,
+    In: Serialize + Send + 'static,
+    Out: DeserializeOwned + Send + 'static,
     R: DeserializeOwned + Send,
 {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Out>>> {
         runtime_await!(self.receives, cx);
         let open = &self.shared.open;
-        match open.wire.poll_item(open.id, &mut self.scratch, cx) {
-            Some(Received::Item(())) => {
-                self.receives.done();
-                Poll::Ready(open.wire.decode(self.scratch.bytes()).map(Some))
-            }
+        let received = match self.incoming.is_aside() {
+            true => Some(Received::Item(())),
+            false => open.wire.poll_item(open.id, self.incoming.bytes(), cx),
+        };
+        match received {
+            Some(Received::Item(())) => match self.incoming.poll_decode(&open.wire, cx) {
+                Poll::Ready(value) => {
+                    self.receives.done();
+                    Poll::Ready(value.map(Some))
+                }
+                Poll::Pending => park(&self.shared, &mut self.receives, cx),
+            },
             Some(Received::End) => Poll::Ready(Ok(None)),
             Some(Received::Failed) => Poll::Ready(Err(self.failed())),
             Some(Received::Empty) | None => park(&self.shared, &mut self.receives, cx),
@@ -340,21 +350,25 @@ where
     }
 
     fn begin_send(&mut self) {
-        self.scratch.forget();
+        self.outgoing.forget();
     }
 
     fn try_send(&mut self, value: In) -> Result<(), TrySendError<In>> {
         let open = &self.shared.open;
-        open.wire.try_put(open.id, value, &mut self.scratch, &mut self.kept).map_err(|refused| match refused {
+        open.wire.try_put(open.id, value, &mut self.outgoing, &mut self.kept).map_err(|refused| match refused {
             TrySendError::Refused(value, error) => TrySendError::Refused(value, self.refusal(error)),
             full => full,
         })
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<In>) -> Poll<Result<()>> {
-        runtime_await!(self.sends, cx);
+        let told = ready!(self.sends.check(cx));
+        if told.is_err() {
+            let _ = ready!(self.outgoing.poll_back(value, cx));
+            return Poll::Ready(told);
+        }
         let open = &self.shared.open;
-        let sent = open.wire.poll_put(open.id, value, &mut self.scratch, &mut self.kept, cx);
+        let sent = open.wire.poll_put(open.id, value, &mut self.outgoing, &mut self.kept, cx);
         self.sent(sent, cx)
     }
 
@@ -364,7 +378,7 @@ where
 
     fn start_send(&mut self, value: In) -> Result<()> {
         let open = &self.shared.open;
-        let started = open.wire.put_or_keep(open.id, &value, &mut self.scratch, &mut self.kept);
+        let started = open.wire.put_or_keep(open.id, &value, &mut self.outgoing, &mut self.kept);
         started.map_err(|error| self.refusal(error.context(open.name())))
     }
 
@@ -385,7 +399,7 @@ where
         runtime_await!(self.receives, cx);
         let open = &self.shared.open;
         // Nobody will read what is there, and the far task may be waiting for credit.
-        while let Some(Received::Item(())) = open.wire.poll_item(open.id, &mut self.scratch, cx) {}
+        while let Some(Received::Item(())) = open.wire.poll_item(open.id, self.incoming.bytes(), cx) {}
         self.shared.register(|waiting| &mut waiting.reader, cx);
         match self.shared.look() {
             Some(true) => Poll::Ready(Err(self.failed())),

@@ -6,6 +6,7 @@ use crate::error::Reason;
 use crate::error::RemoteError;
 use crate::proto::entry::Side;
 use crate::proto::event::{DialogId, Outcome, Received};
+use crate::proto::parts::Parts;
 
 impl Connection {
     /// Whether the peer has said that it sends no more in this dialog.
@@ -40,7 +41,7 @@ impl Connection {
     }
 
     /// Takes the next item into `out`, instead of what was there.
-    pub(crate) fn recv(&mut self, id: DialogId, out: &mut Vec<u8>) -> Received<()> {
+    pub(crate) fn recv(&mut self, id: DialogId, out: &mut Parts) -> Received<()> {
         let Some(entry) = self.dialogs.get_mut(id) else { return Received::End };
         if let Some(cost) = entry.inbox.pop(out, &mut self.output.recycler) {
             entry.inbox.release(&mut self.output.recycler);

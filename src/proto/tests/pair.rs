@@ -4,6 +4,7 @@ use crate::error::{FailureId, Kind, Reason, RemoteError};
 use crate::proto::connection::{Connection, Limits, Role};
 use crate::proto::event::{ControlFrame, ControlVerb, DialogId, Event, EventKind, Outcome, Received};
 use crate::proto::landing::Landing;
+use crate::proto::parts::Parts;
 
 /// One end, with the bytes it has written.
 #[derive(Debug)]
@@ -81,11 +82,11 @@ impl End {
 
     /// The next item.
     pub(super) fn recv(&mut self, id: DialogId) -> Received<Vec<u8>> {
-        let mut item = Vec::new();
+        let mut item = Parts::default();
         let received = self.conn.recv(id, &mut item);
         self.drain();
         match received {
-            Received::Item(()) => Received::Item(item),
+            Received::Item(()) => Received::Item(item.join()),
             Received::End => Received::End,
             Received::Failed => Received::Failed,
             Received::Empty => Received::Empty,
