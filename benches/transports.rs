@@ -168,7 +168,9 @@ impl Row {
         if self.wants("beside", only) {
             self.beside.sort_by(f64::total_cmp);
             let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(&self.beside, share));
-            figures.push(format!("beside values of 16 MiB {p50:>7.0} us at p50, {p99:>7.0} us at p99, {max:>7.0} us at most"));
+            figures.push(format!(
+                "beside values of 16 MiB {p50:>7.0} us at p50, {p99:>7.0} us at p99, {max:>7.0} us at most"
+            ));
         }
         println!("{:>24}: {}", self.bytes.name, figures.join(", "));
     }

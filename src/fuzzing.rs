@@ -14,7 +14,7 @@ use crate::proto::event::{DialogId, EventKind, ProtocolError};
 use crate::proto::handshake::{ChildSide, Known, ParentSide};
 use crate::proto::key::{KEY, Key};
 use crate::proto::landing::Landing;
-use crate::proto::parts::Parts;
+use crate::proto::segments::Segments;
 use crate::proto::start::Start;
 
 fn limits() -> Limits {
@@ -34,9 +34,9 @@ pub fn frames(input: &[u8]) {
         let taken = read(&mut connection, &mut landing, piece);
         while let Some(event) = connection.next_event() {
             if event.kind == EventKind::Incoming {
-                let mut start = Vec::new();
+                let mut start = Segments::default();
                 connection.take_start(event.id, &mut start);
-                let _ = Start::decode(&start);
+                let _ = Start::decode(start.front());
                 let _ = connection.started(event.id, b"first");
             }
         }
@@ -144,16 +144,16 @@ pub fn dialog(input: &[u8]) {
 
 /// What a task may do at any time; what is refused is refused here, and not by the peer.
 fn act(end: &mut Connection, what: u8, id: DialogId, bytes: &[u8]) {
-    let mut out = Vec::new();
+    let mut out = Segments::default();
     match what {
         0 => drop(end.open(bytes, bytes.len() % 2 == 0)),
         1 => drop(end.started(id, bytes)),
         2 => drop(end.send(id, bytes)),
         3 => drop(end.send_in_turn(id, &mut bytes.to_vec())),
         4 => drop(end.stop(id)),
-        5 => drop(end.finish(id, Ok(bytes))),
+        5 => drop(end.finish(id, Ok(&mut bytes.to_vec()))),
         6 => end.cancel(id, &Reason::Deadline),
-        7 => drop(end.recv(id, &mut Parts::default())),
+        7 => drop(end.recv(id, &mut out)),
         8 => {
             end.take_start(id, &mut out);
             end.take_started(id, &mut out);

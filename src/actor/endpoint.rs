@@ -56,21 +56,24 @@ pub fn key_of<F: 'static>(_: &F) -> TypeId {
 }
 
 /// Serves a function of arguments only.
-pub fn serve_call<A, R, Fut>(inbound: Inbound, function: fn(A) -> Fut) -> Serving
+pub fn serve_call<A, R, Fut>(mut inbound: Inbound, function: fn(A) -> Fut) -> Serving
 where
     A: DeserializeOwned + Send + 'static,
     R: Serialize + Send + 'static,
     Fut: Future<Output = Result<R>> + Send + 'static,
 {
     Box::pin(async move {
-        let arguments = inbound.arguments::<A>()?;
+        let arguments = inbound.arguments::<A>().await?;
         let result = function(arguments).await?;
-        inbound.encode(&result)
+        inbound.encode(result).await
     })
 }
 
 /// Serves a function that converses.
-pub fn serve_dialog<First, In, Out, A, R, Fut>(inbound: Inbound, function: fn(Far<First, In, Out>, A) -> Fut) -> Serving
+pub fn serve_dialog<First, In, Out, A, R, Fut>(
+    mut inbound: Inbound,
+    function: fn(Far<First, In, Out>, A) -> Fut,
+) -> Serving
 where
     First: Serialize + Send + 'static,
     In: DeserializeOwned + Send + 'static,
@@ -80,9 +83,9 @@ where
     Fut: Future<Output = Result<R>> + Send + 'static,
 {
     Box::pin(async move {
-        let arguments = inbound.arguments::<A>()?;
+        let arguments = inbound.arguments::<A>().await?;
         let result = function(inbound.far(), arguments).await?;
-        inbound.encode(&result)
+        inbound.encode(result).await
     })
 }
 

@@ -44,7 +44,7 @@ pub async fn run_in_actor<F, A, R>(function: F, arguments: A) -> Result<R>
 where
     F: CallFn<A, Output = R>,
     A: Serialize,
-    R: DeserializeOwned,
+    R: DeserializeOwned + Send + 'static,
 {
     let name = name(&function.target()?.name);
     actor_nursery(|n| n.actor(name).run(function, arguments)).await
@@ -84,7 +84,7 @@ impl ActorBuilder {
     where
         F: CallFn<A, Output = R>,
         A: Serialize,
-        R: DeserializeOwned,
+        R: DeserializeOwned + Send + 'static,
     {
         let actor = OneCall(self.expose_type_of(&function).start().await?);
         let ended = actor.0.run(function, arguments).await;

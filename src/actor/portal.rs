@@ -74,7 +74,7 @@ impl Portal {
     where
         F: CallFn<A, Output = R>,
         A: Serialize,
-        R: DeserializeOwned,
+        R: DeserializeOwned + Send + 'static,
     {
         let target = function.target()?;
         drop(function);

@@ -10,6 +10,7 @@ use super::fragment::Kind;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::recycle::Recycler;
+use super::segments::Segments;
 use crate::error::Reason;
 
 /// Which end of the dialog is here.
@@ -83,7 +84,7 @@ impl Side {
 #[derive(Debug, Default)]
 pub(crate) struct Single {
     /// The bytes that have come.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Segments,
     /// What they cost, until that is returned.
     pub(crate) cost: u64,
     /// Whether it is complete and not taken.
@@ -209,8 +210,7 @@ impl Table {
         entry.outbox.release(recycler);
         if self.spare.len() < SPARE {
             for bytes in [&mut entry.first.bytes, &mut entry.last.bytes] {
-                bytes.clear();
-                bytes.shrink_to(KEEP);
+                bytes.clear(KEEP);
             }
             self.spare.push(entry);
         }

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 
 use super::landing::ROOM;
-use super::parts::Parts;
 use super::recycle::{LARGE, Recycler};
+use super::segments::Segments;
 
 /// Bytes in front of an item.
 const PREFIX: usize = 8;
@@ -73,7 +73,7 @@ impl Piece<'_> {
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
     /// The items with buffers of their own.
-    own: VecDeque<Parts>,
+    own: VecDeque<Segments>,
     /// Where the first item begins.
     head: usize,
     /// Where the last complete item ends.
@@ -108,7 +108,7 @@ impl Inbox {
         let mark = if own { OWN } else { 0 };
         self.bytes.extend_from_slice(&u64::from(mark).to_le_bytes());
         if own {
-            self.own.push_back(Parts::new(fragment.into_own(recycler)));
+            self.own.push_back(Segments::new(fragment.into_own(recycler)));
         } else {
             self.bytes.extend_from_slice(fragment.bytes());
         }
@@ -124,7 +124,7 @@ impl Inbox {
     }
 
     /// Takes the first item out, into `out` instead of what was there. Gives its cost.
-    pub(crate) fn pop(&mut self, out: &mut Parts, recycler: &mut Recycler) -> Option<u64> {
+    pub(crate) fn pop(&mut self, out: &mut Segments, recycler: &mut Recycler) -> Option<u64> {
         if self.is_empty() {
             return None;
         }
@@ -202,7 +202,7 @@ mod tests {
     fn items_come_out_in_order_and_whole_while_the_buffer_is_compacted() {
         let (mut inbox, mut recycler) = (Inbox::default(), Recycler::default());
         let item = |n: usize| vec![n as u8; n % 700];
-        let (mut pushed, mut popped, mut out) = (0, 0, Parts::default());
+        let (mut pushed, mut popped, mut out) = (0, 0, Segments::default());
         while popped < 3000 {
             for _ in 0..3 {
                 inbox.push(Piece::Shared(&item(pushed)), 1, false, &mut recycler);
@@ -244,7 +244,7 @@ mod tests {
                     whole += size;
                 }
             }
-            let mut out = Parts::new(vec![9; 100]);
+            let mut out = Segments::new(vec![9; 100]);
             for fragments in items {
                 let cost = inbox.pop(&mut out, &mut recycler);
                 assert_eq!(cost, Some(7 * fragments.len() as u64));

@@ -17,10 +17,10 @@ pub(crate) mod key;
 pub(crate) mod landing;
 pub(crate) mod lobby;
 mod outbox;
-pub(crate) mod parts;
 pub(crate) mod plain;
 mod reader;
 mod recycle;
+pub(crate) mod segments;
 pub(crate) mod start;
 
 #[cfg(test)]

@@ -74,9 +74,9 @@ impl Outbox {
         self.bytes.extend_from_slice(parts[1]);
     }
 
-    /// Appends a message whose credit has been taken, in its buffer.
-    pub(crate) fn push_own(&mut self, kind: Kind, message: Vec<u8>) {
-        self.push_prefix(kind, CHARGED | OWN, message.len());
+    /// Appends a message in its buffer.
+    pub(crate) fn push_own(&mut self, kind: Kind, message: Vec<u8>, charged: bool) {
+        self.push_prefix(kind, if charged { CHARGED | OWN } else { OWN }, message.len());
         self.owned += message.len();
         self.own.push_back(Arc::new(message));
     }
@@ -193,7 +193,7 @@ mod tests {
         for own in [false, true] {
             let mut outbox = Outbox::default();
             if own {
-                outbox.push_own(Kind::Item, large.clone());
+                outbox.push_own(Kind::Item, large.clone(), true);
             } else {
                 outbox.push(Kind::Item, [&[1], &large[1..]], true);
             }
@@ -213,7 +213,7 @@ mod tests {
         let sizes = [3, MAX_PAYLOAD + 3, LARGE, 0, 2 * MAX_PAYLOAD, 7];
         for (n, size) in sizes.into_iter().enumerate() {
             match vec![n as u8; size] {
-                large if size >= LARGE => outbox.push_own(Kind::Item, large),
+                large if size >= LARGE => outbox.push_own(Kind::Item, large, true),
                 small => outbox.push(Kind::Item, [&small, b""], true),
             }
         }

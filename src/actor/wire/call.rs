@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Wire;
 use super::near::{Open, Shared};
+use super::value::decode_all;
 use crate::actor::endpoint::Target;
 use crate::dialog::local::runtime_await;
 use crate::error::{Kind, Reason};
@@ -22,7 +23,7 @@ use crate::{Error, Result};
 pub(in crate::actor) async fn call<A, R>(wire: &Arc<Wire>, target: &Target, arguments: &A, bound: Duration) -> Result<R>
 where
     A: Serialize,
-    R: DeserializeOwned,
+    R: DeserializeOwned + Send + 'static,
 {
     let shared = Shared::new(Open::start(wire, target, arguments, true)?);
     let mut held = Held { shared: Some(shared), bound };
@@ -41,7 +42,7 @@ where
     match ended {
         Ok(()) => {
             wait.done();
-            held.outcome(wire)
+            held.outcome(wire).await
         }
         Err(cancelled) => Err(held.cancel(cancelled).await),
     }
@@ -54,10 +55,10 @@ struct Held {
 }
 
 impl Held {
-    fn outcome<R: DeserializeOwned>(&mut self, wire: &Wire) -> Result<R> {
+    async fn outcome<R: DeserializeOwned + Send + 'static>(&mut self, wire: &Wire) -> Result<R> {
         let shared = self.shared.take().expect("the outcome is taken once");
         let outcome = shared.seen().outcome.take().expect("it has ended");
-        wire.decode(&outcome?)
+        decode_all(wire.codec, outcome?, 0).await.map_err(|error| wire.not_decoded(error))
     }
 
     /// We are cancelled: so is the call, and it is waited for. Its own failure is worth more than our cancel.

@@ -14,7 +14,7 @@ use crate::dialog::local::{runtime_await, started_unready};
 use crate::dialog::{End, FarEnd, SideGone, TrySendError};
 use crate::error::{Closed, Misuse};
 use crate::proto::event::{DialogId, Received, SendError, Sent};
-use crate::proto::parts::Parts;
+use crate::proto::segments::Segments;
 use crate::task::{CancelScope, Wait};
 
 /// The value that a sink has taken and for which there was no credit yet, as bytes.
@@ -71,7 +71,11 @@ pub(super) fn refused(error: SendError) -> crate::Error {
     }
 }
 
-impl<First, In: Send + 'static, Out: Send + 'static> End for RemoteFar<First, In, Out> {}
+impl<First, In: Send + 'static, Out: Send + 'static> End for RemoteFar<First, In, Out> {
+    fn leave(&mut self) {
+        self.outgoing.leave();
+    }
+}
 
 impl<First, In, Out> FarEnd<First, In, Out> for RemoteFar<First, In, Out>
 where
@@ -159,7 +163,7 @@ where
 
 impl Wire {
     /// Takes the next item's bytes, or registers and gives `None`.
-    pub(super) fn poll_item(&self, id: DialogId, bytes: &mut Parts, cx: &Context<'_>) -> Option<Received<()>> {
+    pub(super) fn poll_item(&self, id: DialogId, bytes: &mut Segments, cx: &Context<'_>) -> Option<Received<()>> {
         let mut old = None;
         let received = self.step(|state| {
             let received = state.proto.recv(id, bytes);

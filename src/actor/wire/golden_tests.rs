@@ -18,8 +18,8 @@ use crate::proto::event::{EventKind, Outcome, Received};
 use crate::proto::fragment::{BadHeader, Header, Kind};
 use crate::proto::handshake::{ChildSide, Known, MAGIC, MAJOR, MINOR, ParentSide};
 use crate::proto::key::{KEY, Key};
-use crate::proto::parts::Parts;
 use crate::proto::plain;
+use crate::proto::segments::Segments;
 use crate::proto::start::Start;
 
 /// A value with one of everything that is written differently.
@@ -178,12 +178,12 @@ fn conversation(codec: Codec) -> Vec<(&'static str, Vec<u8>)> {
     };
     let id = parent.open(&head, false).unwrap();
     note(&mut parent, &mut child, "start");
-    child.take_start(id, &mut Vec::new()).unwrap();
+    child.take_start(id, &mut Segments::default()).unwrap();
     child.started(id, &value).unwrap();
     note(&mut child, &mut parent, "started");
     let _ = parent.send(id, &value).unwrap();
     note(&mut parent, &mut child, "item");
-    assert_eq!(child.recv(id, &mut Parts::default()), Received::Item(()));
+    assert_eq!(child.recv(id, &mut Segments::default()), Received::Item(()));
     note(&mut child, &mut parent, "credit");
     parent.stop(id).unwrap();
     note(&mut parent, &mut child, "stop");
@@ -194,7 +194,7 @@ fn conversation(codec: Codec) -> Vec<(&'static str, Vec<u8>)> {
     note(&mut child, &mut parent, "error");
     let call = parent.open(&head, true).unwrap();
     note(&mut parent, &mut child, "start_of_a_call");
-    child.finish(call, Ok(&value)).unwrap();
+    child.finish(call, Ok(&mut value.clone())).unwrap();
     note(&mut child, &mut parent, "return");
     parent.ping();
     note(&mut parent, &mut child, "ping");
@@ -230,7 +230,7 @@ fn t05_golden_bytes_are_a_conversation() {
     let mut child = Connection::new(Role::Child, Limits { credit_per_dialog: 100, ..Limits::default() });
     let file = |name: &str| golden(&format!("data.msgpack/{name}"));
     child.receive(&file("start")).unwrap();
-    child.take_start(2, &mut Vec::new()).unwrap();
+    child.take_start(2, &mut Segments::default()).unwrap();
     child.started(2, b"").unwrap();
     for name in ["item", "stop", "cancel", "start_of_a_call", "ping"] {
         child.receive(&file(name)).unwrap();
@@ -243,7 +243,7 @@ fn t05_golden_bytes_are_a_conversation() {
     for name in ["started", "cancel_ack", "error", "return", "pong", "bye"] {
         parent.receive(&file(name)).unwrap();
     }
-    assert_eq!(parent.take_outcome(2, &mut Vec::new()), Some(Outcome::Error(Box::new(error()))));
+    assert_eq!(parent.take_outcome(2, &mut Segments::default()), Some(Outcome::Error(Box::new(error()))));
     assert!(std::iter::from_fn(|| parent.next_event()).any(|event| event.kind == EventKind::Bye));
 }
 

@@ -8,11 +8,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::far::{RemoteFar, refused};
+use super::value::{decode_all, encode_all};
 use super::{Waiting, Wire};
 use crate::actor::endpoint::{self, Entry};
 use crate::dialog::Far;
 use crate::error::{Cancelled, Closed, Kind, Mark, Misuse, Reason, ScopeId};
 use crate::proto::event::DialogId;
+use crate::proto::segments::Segments;
 use crate::proto::start::Start;
 use crate::task::CancelScope;
 use crate::{Error, Result};
@@ -24,7 +26,9 @@ pub struct Inbound {
     endpoint: String,
     signature: u64,
     version: u32,
-    args: Vec<u8>,
+    /// The start of the dialog; behind so many bytes of it are the arguments.
+    start: Segments,
+    head: usize,
     scope: CancelScope,
 }
 
@@ -32,9 +36,9 @@ impl Inbound {
     /// Takes the dialog in; `None` if there is nobody any more who wants it run, or its start cannot be read.
     pub(super) fn new(wire: Arc<Wire>, id: DialogId) -> Option<Self> {
         let scope = CancelScope::new().with_grace(wire.here.grace);
-        let mut bytes = Vec::new();
+        let mut bytes = Segments::default();
         wire.step(|state| state.proto.take_start(id, &mut bytes))?;
-        let Ok(start) = Start::decode(&bytes) else {
+        let Ok(start) = Start::decode(bytes.front()) else {
             wire.step(|state| state.proto.forget(id));
             return None;
         };
@@ -47,8 +51,8 @@ impl Inbound {
         if let Some(reason) = cancel {
             scope.request(reason);
         }
-        let (signature, version, args) = (start.signature, start.version, start.args.to_vec());
-        Some(Self { wire, id, endpoint, signature, version, args, scope })
+        let (signature, version, head) = (start.signature, start.version, bytes.front().len() - start.args.len());
+        Some(Self { wire, id, endpoint, signature, version, start: bytes, head, scope })
     }
 
     /// Runs the endpoint, if it is exposed and is the one the peer means, and tells the peer how it ended.
@@ -111,8 +115,9 @@ impl Inbound {
     /// [`Misuse`] if they are of other types; [`DecodeError`](crate::codec::DecodeError) if the types are those of the caller, and
     /// what has come is all the same no such value.
     #[doc(hidden)]
-    pub fn arguments<A: DeserializeOwned>(&self) -> Result<A> {
-        self.wire.codec.decode(&self.args).map_err(|error| {
+    pub async fn arguments<A: DeserializeOwned + Send + 'static>(&mut self) -> Result<A> {
+        let start = std::mem::take(&mut self.start);
+        decode_all(self.wire.codec, start, self.head).await.map_err(|error| {
             let (here, name) = (&self.wire.here.path, &self.endpoint);
             if self.version != 0 && self.signature != 0 {
                 // The caller has the same function, so it is the codec that cannot give such a value back.
@@ -143,10 +148,8 @@ impl Inbound {
     /// # Errors
     /// If the codec cannot carry it.
     #[doc(hidden)]
-    pub fn encode<R: Serialize>(&self, result: &R) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.wire.encode(result, &mut bytes)?;
-        Ok(bytes)
+    pub async fn encode<R: Serialize + Send + 'static>(&self, result: R) -> Result<Vec<u8>> {
+        encode_all(&self.wire, result).await
     }
 }
 
@@ -168,7 +171,7 @@ impl Answer {
     fn give(&mut self, outcome: Result<Option<Vec<u8>>>) {
         self.given = true;
         let error = match outcome {
-            Ok(Some(bytes)) => match self.wire.step(|state| state.proto.finish(self.id, Ok(&bytes))) {
+            Ok(Some(mut bytes)) => match self.wire.step(|state| state.proto.finish(self.id, Ok(&mut bytes))) {
                 Ok(()) => return self.forget(),
                 Err(error) => refused(error).context(format!("the result of {}", self.wire.name_of(self.id))),
             },

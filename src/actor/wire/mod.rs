@@ -40,6 +40,7 @@ pub(super) use info::connection_info;
 pub(super) use near::RemoteOpener;
 
 use super::ambient::Me;
+use crate::Result;
 use crate::codec::Codec;
 use crate::error::{Closed, Kind, Reason, RemoteError};
 use crate::proto::connection::{Connection, Limits, Role};
@@ -49,7 +50,6 @@ use crate::proto::event::{ControlFrame, ControlVerb, DialogId, EventKind};
 use crate::shim::{Brief, BriefGuard};
 use crate::task::{CancelScope, Wait};
 use crate::transport::Transport;
-use crate::Result;
 
 /// Sends control frames past the data, where there is a control connection.
 pub(super) trait Control: Send + Sync {

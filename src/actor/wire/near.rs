@@ -17,6 +17,7 @@ use crate::dialog::local::{far_failed, runtime_await};
 use crate::dialog::{End, FarReturned, Near, NearEnd, NeverStarted, Opener, SideGone, Stuck, TrySendError};
 use crate::error::{Closed, Misuse, Reason};
 use crate::proto::event::{DialogId, OpenError, Outcome, Received};
+use crate::proto::segments::Segments;
 use crate::proto::start::Start;
 use crate::task::Wait;
 use crate::{Error, Result};
@@ -32,7 +33,7 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn start<A: Serialize>(wire: &Arc<Wire>, target: &Target, arguments: &A, call: bool) -> Result<Self> {
-        let mut bytes = Vec::new();
+        let mut bytes = vec![u8::from(call)];
         let start = Start {
             endpoint: &target.name,
             signature: target.hash,
@@ -45,7 +46,7 @@ impl Open {
         let waiting = Waiting { endpoint: target.name.clone(), ..Waiting::default() };
         let ended = waiting.ended.clone();
         let opened = wire.step(|state| {
-            let id = state.proto.open(&bytes, call)?;
+            let id = state.proto.open_from(&mut bytes)?;
             state.waiting.insert(id, waiting);
             Ok(id)
         });
@@ -66,8 +67,8 @@ impl Open {
     }
 
     /// Takes the outcome: the result's bytes, or the failure.
-    fn take_outcome(&self) -> Option<Result<Vec<u8>>> {
-        let mut bytes = Vec::new();
+    fn take_outcome(&self) -> Option<Result<Segments>> {
+        let mut bytes = Segments::default();
         let outcome = self.wire.step(|state| state.proto.take_outcome(self.id, &mut bytes))?;
         Some(match outcome {
             Outcome::Return => Ok(bytes),
@@ -93,11 +94,12 @@ impl Drop for Open {
 }
 
 /// The opener's control of a dialog with another actor.
-pub(in crate::actor) struct RemoteOpener<First, R> {
+pub(in crate::actor) struct RemoteOpener<First: Send + 'static, R> {
     shared: Arc<Shared>,
     /// Whom the outcome wakes.
     registered: Option<Waker>,
-    types: PhantomData<fn() -> (First, R)>,
+    first: Incoming<First>,
+    result: PhantomData<fn() -> R>,
 }
 
 /// The dialog, and its outcome from when it is known until it is taken.
@@ -110,7 +112,7 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct Seen {
-    pub(super) outcome: Option<Result<Vec<u8>>>,
+    pub(super) outcome: Option<Result<Segments>>,
     ended: bool,
     failed: bool,
     /// The same for whoever only asks.
@@ -181,7 +183,8 @@ where
     /// Arguments that the codec cannot carry or that are over the limit; too many open dialogs; a peer that is gone.
     pub(in crate::actor) fn open<A: Serialize>(wire: &Arc<Wire>, target: &Target, arguments: &A) -> Result<Self> {
         let open = Open::start(wire, target, arguments, false)?;
-        Ok(Self { shared: Arc::new(Shared::new(open)), registered: None, types: PhantomData })
+        let shared = Arc::new(Shared::new(open));
+        Ok(Self { shared, registered: None, first: Incoming::default(), result: PhantomData })
     }
 
     /// The end for the opener's body.
@@ -197,7 +200,7 @@ where
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             kept: None,
-            result: PhantomData,
+            result: Incoming::default(),
         })
     }
 }
@@ -210,9 +213,9 @@ where
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<First>>> {
         self.shared.register(|waiting| &mut waiting.opener, cx);
         let open = &self.shared.open;
-        let mut bytes = Vec::new();
-        if open.wire.step(|state| state.proto.take_started(open.id, &mut bytes)) {
-            return Poll::Ready(Some(open.wire.decode(&bytes)));
+        let first = &mut self.first;
+        if first.is_aside() || open.wire.step(|state| state.proto.take_started(open.id, first.bytes())) {
+            return first.poll_decode(&open.wire, cx).map(Some);
         }
         match self.shared.look() {
             Some(_) => Poll::Ready(None),
@@ -257,7 +260,7 @@ where
     }
 }
 
-impl<First, R> Drop for RemoteOpener<First, R> {
+impl<First: Send + 'static, R> Drop for RemoteOpener<First, R> {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::Release);
         let open = &self.shared.open;
@@ -266,14 +269,14 @@ impl<First, R> Drop for RemoteOpener<First, R> {
     }
 }
 
-struct RemoteNear<In: Send + 'static, Out: Send + 'static, R> {
+struct RemoteNear<In: Send + 'static, Out: Send + 'static, R: Send + 'static> {
     shared: Arc<Shared>,
     receives: Wait,
     sends: Wait,
     incoming: Incoming<Out>,
     outgoing: Outgoing<In>,
     kept: Kept,
-    result: PhantomData<fn() -> R>,
+    result: Incoming<R>,
 }
 
 /// Waits, registered with the dialog, unless nothing can come any more.
@@ -285,7 +288,7 @@ fn park<T>(shared: &Shared, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<Resul
     Poll::Pending
 }
 
-impl<In: Send + 'static, Out: Send + 'static, R> RemoteNear<In, Out, R> {
+impl<In: Send + 'static, Out: Send + 'static, R: Send + 'static> RemoteNear<In, Out, R> {
     /// After an attempt to send: what it came to, and why, if the far task has ended.
     fn sent(&mut self, sent: Poll<Result<()>>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match sent {
@@ -312,21 +315,31 @@ impl<In: Send + 'static, Out: Send + 'static, R> RemoteNear<In, Out, R> {
     }
 }
 
-impl<In: Send + 'static, Out: Send + 'static, R: DeserializeOwned> RemoteNear<In, Out, R> {
+impl<In: Send + 'static, Out: Send + 'static, R: DeserializeOwned + Send + 'static> RemoteNear<In, Out, R> {
     /// The far task has returned: its result, once, which is for `finish` alone.
-    fn result(&self) -> Result<R> {
-        let outcome = self.shared.seen().outcome.take().unwrap_or_else(|| Err(Closed.into()))?;
-        self.shared.open.wire.decode(&outcome)
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Result<R>> {
+        if !self.result.is_aside() {
+            *self.result.bytes() = self.shared.seen().outcome.take().unwrap_or_else(|| Err(Closed.into()))?;
+        }
+        let result = self.result.poll_decode(&self.shared.open.wire, cx);
+        if result.is_pending() {
+            self.receives.park(cx);
+        }
+        result
     }
 }
 
-impl<In: Send + 'static, Out: Send + 'static, R> End for RemoteNear<In, Out, R> {}
+impl<In: Send + 'static, Out: Send + 'static, R: Send + 'static> End for RemoteNear<In, Out, R> {
+    fn leave(&mut self) {
+        self.outgoing.leave();
+    }
+}
 
 impl<In, Out, R> NearEnd<In, Out, R> for RemoteNear<In, Out, R>
 where
     In: Serialize + Send + 'static,
     Out: DeserializeOwned + Send + 'static,
-    R: DeserializeOwned + Send,
+    R: DeserializeOwned + Send + 'static,
 {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Out>>> {
         runtime_await!(self.receives, cx);
@@ -403,7 +416,7 @@ where
         self.shared.register(|waiting| &mut waiting.reader, cx);
         match self.shared.look() {
             Some(true) => Poll::Ready(Err(self.failed())),
-            Some(false) => Poll::Ready(self.result()),
+            Some(false) => self.poll_result(cx),
             None => park(&self.shared, &mut self.receives, cx),
         }
     }

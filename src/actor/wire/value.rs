@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::Wire;
 use crate::actor::aside::Aside;
 use crate::codec::{Codec, DecodeError, EncodeError};
-use crate::proto::parts::Parts;
+use crate::proto::segments::Segments;
 use crate::{Error, Result};
 
 /// Up to so many bytes a value is encoded and decoded at once: that takes less than a message may wait for others.
@@ -50,6 +50,11 @@ impl<T: Send + 'static> Outgoing<T> {
         self.aside = None;
     }
 
+    /// The send that waited has been dropped: the scope around waits for what is done aside, and nobody wants it.
+    pub(super) fn leave(&mut self) {
+        self.aside = None;
+    }
+
     /// The bytes of the value that was encoded last.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -76,12 +81,7 @@ impl<T: Serialize + Send + 'static> Outgoing<T> {
     }
 
     /// Encodes the value of the send that is waiting, unless that has been done. While it is done aside it is not there.
-    pub(super) fn poll_encode(
-        &mut self,
-        wire: &Wire,
-        value: &mut Option<T>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<()>> {
+    pub(super) fn poll_encode(&mut self, wire: &Wire, value: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if self.aside.is_none() && !self.encoded {
             self.bytes.clear();
             let wanted = value.as_ref().expect("a send is not polled after it has completed");
@@ -107,25 +107,25 @@ where
 
 /// The value that is being received, in memory that is kept from one to the next.
 pub(super) struct Incoming<T: Send + 'static> {
-    bytes: Parts,
+    bytes: Segments,
     aside: Option<Aside<Decoded<T>>>,
 }
 
 struct Decoded<T> {
     /// Memory for the next one.
-    bytes: Parts,
+    bytes: Segments,
     result: Result<T, DecodeError>,
 }
 
 impl<T: Send + 'static> Default for Incoming<T> {
     fn default() -> Self {
-        Self { bytes: Parts::default(), aside: None }
+        Self { bytes: Segments::default(), aside: None }
     }
 }
 
 impl<T: Send + 'static> Incoming<T> {
     /// For the bytes of the next value.
-    pub(super) fn bytes(&mut self) -> &mut Parts {
+    pub(super) fn bytes(&mut self) -> &mut Segments {
         &mut self.bytes
     }
 
@@ -139,7 +139,7 @@ impl<T: DeserializeOwned + Send + 'static> Incoming<T> {
     /// The value whose bytes have come. If whoever waits for it goes away, it is there for the next one.
     pub(super) fn poll_decode(&mut self, wire: &Wire, cx: &mut Context<'_>) -> Poll<Result<T>> {
         if self.aside.is_none() {
-            if let Some(bytes) = self.bytes.single().filter(|bytes| bytes.len() <= AT_ONCE) {
+            if let Some(bytes) = at_once(&self.bytes) {
                 return Poll::Ready(wire.decode(bytes));
             }
             self.aside = Some(decode_aside(wire.codec, mem::take(&mut self.bytes)));
@@ -152,16 +152,46 @@ impl<T: DeserializeOwned + Send + 'static> Incoming<T> {
     }
 }
 
-fn decode_aside<T>(codec: Codec, bytes: Parts) -> Aside<Decoded<T>>
+fn decode_aside<T>(codec: Codec, bytes: Segments) -> Aside<Decoded<T>>
 where
     T: DeserializeOwned + Send + 'static,
 {
     Aside::begin(move || {
         let bytes = bytes.join();
         let result = codec.decode(&bytes);
-        let bytes = if bytes.capacity() > KEEP { Parts::default() } else { Parts::new(bytes) };
+        let bytes = if bytes.capacity() > KEEP { Segments::default() } else { Segments::new(bytes) };
         Decoded { bytes, result }
     })
+}
+
+/// A value that nothing can be asked for beside, as bytes.
+pub(super) async fn encode_all<T>(wire: &Wire, value: T) -> Result<Vec<u8>>
+where
+    T: Serialize + Send + 'static,
+{
+    let mut bytes = Vec::new();
+    if wire.encode_within(&value, &mut bytes, AT_ONCE)? {
+        return Ok(bytes);
+    }
+    let encoded = encode_aside(wire.codec, value, bytes).ended().await;
+    encoded.result.map_err(|error| wire.not_encoded(error))?;
+    Ok(encoded.bytes)
+}
+
+/// The value that these bytes are behind the first `from`.
+pub(super) async fn decode_all<T>(codec: Codec, bytes: Segments, from: usize) -> Result<T, DecodeError>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    match at_once(&bytes) {
+        Some(bytes) => codec.decode(&bytes[from..]),
+        None => Aside::begin(move || codec.decode(&bytes.join()[from..])).ended().await,
+    }
+}
+
+/// The bytes, if there are so few of them.
+fn at_once(bytes: &Segments) -> Option<&[u8]> {
+    bytes.single().filter(|bytes| bytes.len() <= AT_ONCE)
 }
 
 impl Wire {
@@ -184,7 +214,7 @@ impl Wire {
     }
 
     #[cold]
-    fn not_decoded(&self, error: DecodeError) -> Error {
+    pub(super) fn not_decoded(&self, error: DecodeError) -> Error {
         Error::from(error).context(format!("from {}", self.peer))
     }
 }

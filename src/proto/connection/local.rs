@@ -12,8 +12,15 @@ use crate::proto::recycle::LARGE;
 
 impl Connection {
     /// Opens a dialog with this start. A `call` has no `started` and no items, only an outcome.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn open(&mut self, start: &[u8], call: bool) -> Result<DialogId, OpenError> {
-        let (len, max) = (start.len(), self.limits.max_message);
+        self.open_from(&mut [&[u8::from(call)], start].concat())
+    }
+
+    /// The same for a start in a buffer of its own, behind a byte that says whether it is a call.
+    pub(crate) fn open_from(&mut self, start: &mut Vec<u8>) -> Result<DialogId, OpenError> {
+        let call = start.first() == Some(&1);
+        let (len, max) = (start.len().saturating_sub(1), self.limits.max_message);
         if let Some(lost) = &self.lost {
             return Err(OpenError::Lost(lost.clone()));
         }
@@ -28,7 +35,7 @@ impl Connection {
         self.opened += 1;
         let (window, ledger) = self.dialog_credit();
         let entry = self.dialogs.insert(id, Side::Opener(Opener::new(call)), window, ledger);
-        self.output.push(id, &mut entry.outbox, Kind::Start, [&[u8::from(call)], start]);
+        self.output.push_from(id, &mut entry.outbox, Kind::Start, start);
         Ok(id)
     }
 
@@ -65,11 +72,7 @@ impl Connection {
     #[inline]
     fn send_as(&mut self, id: DialogId, item: &mut Vec<u8>, in_turn: bool) -> Result<Sent, SendError> {
         let Some((entry, output)) = self.charge(id, item.len(), in_turn)? else { return Ok(Sent::NoCredit) };
-        if item.len() < LARGE {
-            output.push(id, &mut entry.outbox, Kind::Item, [item, &[]]);
-        } else {
-            output.push_own(id, &mut entry.outbox, item);
-        }
+        output.push_from(id, &mut entry.outbox, Kind::Item, item);
         Ok(Sent::Queued)
     }
 
@@ -115,14 +118,17 @@ impl Connection {
 
     /// Gives the one outcome of a dialog that the peer opened. It never waits for credit; what was sent before arrives
     /// before it.
-    pub(crate) fn finish(&mut self, id: DialogId, outcome: Result<&[u8], &RemoteError>) -> Result<(), SendError> {
-        let max = self.limits.max_message;
-        let encoded;
+    pub(crate) fn finish(
+        &mut self,
+        id: DialogId,
+        outcome: Result<&mut Vec<u8>, &RemoteError>,
+    ) -> Result<(), SendError> {
+        let mut encoded;
         let (kind, bytes) = match outcome {
             Ok(value) => (Kind::Return, value),
             Err(error) => {
-                encoded = encode_error(error, max);
-                (Kind::Error, &encoded[..])
+                encoded = encode_error(error, self.limits.max_message);
+                (Kind::Error, &mut encoded)
             }
         };
         self.check_size(bytes.len())?;
@@ -131,7 +137,7 @@ impl Connection {
         if callee.finish().is_err() {
             return Err(self.gone());
         }
-        self.output.push(id, &mut entry.outbox, kind, [bytes, &[]]);
+        self.output.push_from(id, &mut entry.outbox, kind, bytes);
         if entry.outbox.is_empty() {
             self.remove(id);
         } else {

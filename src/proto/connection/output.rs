@@ -7,7 +7,7 @@ use crate::proto::entry::Table;
 use crate::proto::event::{ControlFrame, DialogId};
 use crate::proto::fragment::{HEADER, Header, Kind, MAX_PAYLOAD};
 use crate::proto::outbox::{Outbox, Parts};
-use crate::proto::recycle::Recycler;
+use crate::proto::recycle::{LARGE, Recycler};
 
 /// Beyond this many bytes ready to be written, messages wait in their dialog, so that dialogs take turns and an urgent frame
 /// does not wait behind more than that.
@@ -69,27 +69,44 @@ impl Output {
     pub(crate) fn push(&mut self, id: DialogId, outbox: &mut Outbox, kind: Kind, parts: Parts<'_>) {
         let len = parts[0].len() + parts[1].len();
         let idle = outbox.is_empty();
-        let charged = kind == Kind::Item || (idle && self.charge(id, kind, len));
+        let charged = self.is_charged(id, idle, kind, len);
         if charged && idle && len <= MAX_PAYLOAD && self.ready.is_empty() && self.wire.len() < READY_BYTES {
             return write(&mut self.wire, id, kind, parts);
         }
         outbox.reserve(len, &mut self.recycler);
         outbox.push(kind, parts, charged);
+        self.queued(id, idle, charged);
+    }
+
+    /// The same for a message in a buffer of its own: a large one goes with it, and leaves an empty one.
+    #[inline]
+    pub(crate) fn push_from(&mut self, id: DialogId, outbox: &mut Outbox, kind: Kind, message: &mut Vec<u8>) {
+        if message.len() < LARGE {
+            self.push(id, outbox, kind, [message, &[]]);
+        } else {
+            self.push_own(id, outbox, kind, message);
+        }
+    }
+
+    fn push_own(&mut self, id: DialogId, outbox: &mut Outbox, kind: Kind, message: &mut Vec<u8>) {
+        let idle = outbox.is_empty();
+        let charged = self.is_charged(id, idle, kind, message.len());
+        let mut next = if kind == Kind::Item { self.recycler.take(message.len()) } else { Vec::new() };
+        next.clear();
+        outbox.push_own(kind, std::mem::replace(message, next), charged);
+        self.queued(id, idle, charged);
+    }
+
+    fn is_charged(&mut self, id: DialogId, idle: bool, kind: Kind, len: usize) -> bool {
+        kind == Kind::Item || (idle && self.charge(id, kind, len))
+    }
+
+    fn queued(&mut self, id: DialogId, idle: bool, charged: bool) {
         match (idle, charged) {
             (true, true) => self.ready.push_back(id),
             (true, false) => self.starved.push_back(id),
             (false, _) => {}
         }
-    }
-
-    /// Queues a large item, for which credit was taken, as the buffer that it is in. In its place there is an empty one.
-    pub(crate) fn push_own(&mut self, id: DialogId, outbox: &mut Outbox, item: &mut Vec<u8>) {
-        let mut next = self.recycler.take(item.len());
-        next.clear();
-        if outbox.is_empty() {
-            self.ready.push_back(id);
-        }
-        outbox.push_own(Kind::Item, std::mem::replace(item, next));
     }
 
     /// Takes credit of the connection for a message that is the first of its dialog.

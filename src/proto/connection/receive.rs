@@ -162,7 +162,7 @@ impl Connection {
             payload.discard(&mut self.output.recycler);
             self.consume(cost);
         } else {
-            payload.append_to(&mut single.bytes, &mut self.output.recycler);
+            single.bytes.push(payload, &mut self.output.recycler);
             single.cost += cost;
         }
         if more { Ok(()) } else { self.on_complete(id, kind) }
@@ -188,7 +188,7 @@ impl Connection {
             (_, Side::Opener(opener)) => {
                 let forgotten = entry.forgotten;
                 opener.on_error().map_err(ProtocolError::out_of_turn(id, kind))?;
-                let error = read_error(&entry.last.bytes, forgotten)?;
+                let error = read_error(&std::mem::take(&mut entry.last.bytes).join(), forgotten)?;
                 // The outcome of a forgotten dialog goes with it, whatever it says.
                 self.end(id, error.map_or(Outcome::Return, Outcome::Error));
             }

@@ -6,7 +6,7 @@ use crate::error::Reason;
 use crate::error::RemoteError;
 use crate::proto::entry::Side;
 use crate::proto::event::{DialogId, Outcome, Received};
-use crate::proto::parts::Parts;
+use crate::proto::segments::Segments;
 
 impl Connection {
     /// Whether the peer has said that it sends no more in this dialog.
@@ -14,9 +14,9 @@ impl Connection {
         self.dialogs.get(id).is_none_or(|entry| entry.side.is_peer_closed())
     }
 
-    /// Appends the start of a dialog that the peer opened to `out`, once. `None` if there is none, or nobody to run it
+    /// Takes the start of a dialog that the peer opened into `out`, once. `None` if there is none, or nobody to run it
     /// for any more.
-    pub(crate) fn take_start(&mut self, id: DialogId, out: &mut Vec<u8>) -> Option<StartInfo> {
+    pub(crate) fn take_start(&mut self, id: DialogId, out: &mut Segments) -> Option<StartInfo> {
         let call = match &self.dialogs.get(id)?.side {
             Side::Callee(callee) => callee.is_call(),
             Side::Opener(_) => return None,
@@ -24,24 +24,24 @@ impl Connection {
         self.take_first(id, out).then_some(StartInfo { call })
     }
 
-    /// Appends the value of `started` to `out`, once; `false` if there is none.
-    pub(crate) fn take_started(&mut self, id: DialogId, out: &mut Vec<u8>) -> bool {
+    /// Takes the value of `started` into `out`, once; `false` if there is none.
+    pub(crate) fn take_started(&mut self, id: DialogId, out: &mut Segments) -> bool {
         self.is_mine(id) && self.take_first(id, out)
     }
 
-    fn take_first(&mut self, id: DialogId, out: &mut Vec<u8>) -> bool {
+    fn take_first(&mut self, id: DialogId, out: &mut Segments) -> bool {
         let Some(entry) = self.dialogs.get_mut(id) else { return false };
         if !std::mem::take(&mut entry.first.ready) {
             return false;
         }
-        hand_over(&mut entry.first.bytes, out);
+        entry.first.bytes.hand_over(out);
         let cost = std::mem::take(&mut entry.first.cost);
         self.consume(cost);
         true
     }
 
     /// Takes the next item into `out`, instead of what was there.
-    pub(crate) fn recv(&mut self, id: DialogId, out: &mut Parts) -> Received<()> {
+    pub(crate) fn recv(&mut self, id: DialogId, out: &mut Segments) -> Received<()> {
         let Some(entry) = self.dialogs.get_mut(id) else { return Received::End };
         if let Some(cost) = entry.inbox.pop(out, &mut self.output.recycler) {
             entry.inbox.release(&mut self.output.recycler);
@@ -58,12 +58,12 @@ impl Connection {
         }
     }
 
-    /// Takes the outcome, once; an encoded result is appended to `out`. Items that came before it stay readable.
-    pub(crate) fn take_outcome(&mut self, id: DialogId, out: &mut Vec<u8>) -> Option<Outcome> {
+    /// Takes the outcome, once; an encoded result is taken into `out`. Items that came before it stay readable.
+    pub(crate) fn take_outcome(&mut self, id: DialogId, out: &mut Segments) -> Option<Outcome> {
         let entry = self.dialogs.get_mut(id)?;
         let outcome = entry.outcome.take()?;
         if outcome == Outcome::Return {
-            hand_over(&mut entry.last.bytes, out);
+            entry.last.bytes.hand_over(out);
         }
         let cost = std::mem::take(&mut entry.last.cost);
         self.consume(cost);
@@ -125,13 +125,4 @@ impl Connection {
 pub(crate) struct StartInfo {
     /// Whether it is a plain call: no `started`, no items.
     pub(crate) call: bool,
-}
-
-/// Moves bytes into `out`, without copying them if that is empty and they are many.
-fn hand_over(bytes: &mut Vec<u8>, out: &mut Vec<u8>) {
-    if out.is_empty() && bytes.len() > 4096 {
-        std::mem::swap(out, bytes);
-    } else {
-        out.append(bytes);
-    }
 }

@@ -4,6 +4,7 @@ use super::pair::{Pair, because, failure};
 use crate::error::Kind;
 use crate::proto::connection::Limits;
 use crate::proto::event::{ControlFrame, ControlVerb, EventKind, Outcome, ProtocolError, Sent};
+use crate::proto::segments::Segments;
 
 fn limits(separate_control: bool) -> Limits {
     Limits { separate_control, ..Limits::default() }
@@ -76,9 +77,9 @@ fn take(pair: &mut Pair, step: Step) -> bool {
 
 /// Runs the callee, if it may run.
 fn returns(pair: &mut Pair) -> bool {
-    let runs = pair.child.conn.take_start(2, &mut Vec::new()).is_some();
+    let runs = pair.child.conn.take_start(2, &mut Segments::default()).is_some();
     if runs {
-        pair.child.conn.finish(2, Ok(b"done")).unwrap();
+        pair.child.conn.finish(2, Ok(&mut b"done".to_vec())).unwrap();
     }
     runs
 }
@@ -211,7 +212,7 @@ fn d02_a_cancelled_start_that_waits_for_credit_ends_at_once() {
         let large = pair.parent.conn.open(&[1; 9000], true).unwrap();
         let small = pair.parent.conn.open(b"small", true).unwrap();
         pair.drive();
-        let mut start = Vec::new();
+        let mut start = Segments::default();
         assert!(pair.child.conn.take_start(small, &mut start).is_none(), "starts keep their order");
         if forgets {
             pair.parent.conn.forget(large);
@@ -222,8 +223,8 @@ fn d02_a_cancelled_start_that_waits_for_credit_ends_at_once() {
         }
         pair.drive();
         assert!(pair.child.conn.take_start(small, &mut start).is_some(), "nothing stands before it any more");
-        assert_eq!(start, b"small");
-        pair.child.conn.finish(small, Ok(b"done")).unwrap();
+        assert_eq!(start.join(), b"small");
+        pair.child.conn.finish(small, Ok(&mut b"done".to_vec())).unwrap();
         pair.drive();
         assert_eq!(pair.parent.returned(small), b"done");
         assert_eq!(

@@ -19,7 +19,7 @@ fn conversation(pair: &mut Pair) -> Vec<Vec<u8>> {
         seen.push(item);
     }
     assert_eq!(pair.child.recv(id), Received::End);
-    pair.child.conn.finish(id, Ok(b"result")).unwrap();
+    pair.child.conn.finish(id, Ok(&mut b"result".to_vec())).unwrap();
     pair.drive();
     while let Received::Item(item) = pair.parent.recv(id) {
         seen.push(item);
@@ -32,8 +32,8 @@ fn conversation(pair: &mut Pair) -> Vec<Vec<u8>> {
 fn d01_the_opener_has_exactly_one_outcome() {
     let mut pair = Pair::new(Limits::default());
     let id = pair.open(true);
-    pair.child.conn.finish(id, Ok(b"one")).unwrap();
-    assert_eq!(pair.child.conn.finish(id, Ok(b"two")), Err(SendError::Refused(Refused::Ended)));
+    pair.child.conn.finish(id, Ok(&mut b"one".to_vec())).unwrap();
+    assert_eq!(pair.child.conn.finish(id, Ok(&mut b"two".to_vec())), Err(SendError::Refused(Refused::Ended)));
     pair.drive();
     assert_eq!(pair.parent.returned(id), b"one");
     assert_eq!(pair.parent.outcome(id), None);
@@ -48,7 +48,7 @@ fn d01_an_outcome_that_waits_behind_items_is_still_the_only_one() {
     let mut pair = Pair::new(Limits::default());
     let id = pair.running();
     assert_eq!(pair.child.conn.send(id, &[1; 200_000]), Ok(Sent::Queued));
-    pair.child.conn.finish(id, Ok(b"one")).unwrap();
+    pair.child.conn.finish(id, Ok(&mut b"one".to_vec())).unwrap();
     assert_eq!(pair.child.conn.finish(id, Err(&failure("two"))), Err(SendError::Refused(Refused::Ended)));
     pair.child.conn.forget(id);
     pair.drive();
@@ -110,11 +110,11 @@ fn d04_a_failure_before_started_is_that_failure() {
 fn d04_a_return_before_started_is_never_started() {
     let mut pair = Pair::new(Limits::default());
     let id = pair.open(false);
-    pair.child.conn.finish(id, Ok(b"early")).unwrap();
+    pair.child.conn.finish(id, Ok(&mut b"early".to_vec())).unwrap();
     pair.drive();
     assert_eq!(pair.parent.outcome(id), Some((Outcome::NeverStarted, vec![])));
     let call = pair.open(true);
-    pair.child.conn.finish(call, Ok(b"early")).unwrap();
+    pair.child.conn.finish(call, Ok(&mut b"early".to_vec())).unwrap();
     pair.drive();
     assert_eq!(pair.parent.returned(call), b"early");
 }
@@ -130,7 +130,7 @@ fn d08_everything_accepted_before_the_end_is_readable_before_it() {
         if stop {
             pair.child.conn.stop(id).unwrap();
         }
-        pair.child.conn.finish(id, Ok(b"")).unwrap();
+        pair.child.conn.finish(id, Ok(&mut b"".to_vec())).unwrap();
         pair.drive();
         assert_eq!(pair.parent.returned(id), b"", "the outcome may be taken first");
         for n in 0..100u8 {

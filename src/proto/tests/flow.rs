@@ -3,6 +3,7 @@
 use super::pair::{Pair, Xorshift, failure};
 use crate::proto::connection::Limits;
 use crate::proto::event::{DialogId, EventKind, Received, Sent};
+use crate::proto::segments::Segments;
 
 /// Sends until there is no credit; gives how many went.
 fn fill(end: &mut super::pair::End, id: DialogId, item: &[u8]) -> usize {
@@ -71,7 +72,7 @@ fn a_call_and_a_failure_never_wait_for_somebody_to_read() {
     }
     pair.drive();
     let call = pair.open(true);
-    pair.child.conn.finish(call, Ok(&[7; 4000])).unwrap();
+    pair.child.conn.finish(call, Ok(&mut vec![7; 4000])).unwrap();
     pair.child.conn.finish(ids[0], Err(&failure("disk full"))).unwrap();
     pair.drive();
     assert_eq!(pair.parent.returned(call), [7; 4000]);
@@ -89,16 +90,16 @@ fn d08_what_waits_for_credit_is_not_overtaken_in_its_dialog() {
     pair.child.conn.started(late, &[5; 9000]).unwrap();
     assert_eq!(pair.child.conn.send(late, b"item"), Ok(Sent::NoCredit));
     pair.child.conn.stop(late).unwrap();
-    pair.child.conn.finish(late, Ok(b"done")).unwrap();
+    pair.child.conn.finish(late, Ok(&mut b"done".to_vec())).unwrap();
     pair.drive();
     assert_eq!(pair.parent.count(late, EventKind::Started), 0, "it waits for credit of the connection");
     for id in &ids {
         while let Received::Item(_) = pair.parent.recv(*id) {}
     }
     pair.drive();
-    let mut first = Vec::new();
+    let mut first = Segments::default();
     assert!(pair.parent.conn.take_started(late, &mut first));
-    assert_eq!((first, pair.parent.returned(late)), (vec![5; 9000], b"done".to_vec()));
+    assert_eq!((first.join(), pair.parent.returned(late)), (vec![5; 9000], b"done".to_vec()));
     assert_eq!(pair.parent.count(late, EventKind::Stopped), 1);
 }
 
@@ -113,11 +114,11 @@ fn large_starts_wait_for_credit_and_keep_their_order() {
         let fresh = pair.child.events.split_off(0);
         assert!(!fresh.is_empty(), "stuck after {served:?}");
         for event in fresh {
-            let mut start = Vec::new();
+            let mut start = Segments::default();
             assert!(pair.child.conn.take_start(event.id, &mut start).is_some());
             assert!(start.len() == 9000 || start.is_empty());
             served.push(event.id);
-            pair.child.conn.finish(event.id, Ok(&[1; 9000])).unwrap();
+            pair.child.conn.finish(event.id, Ok(&mut vec![1; 9000])).unwrap();
             pair.drive();
             for id in &ids {
                 pair.parent.outcome(*id);
@@ -263,7 +264,7 @@ fn credit_of_what_nobody_reads_comes_back() {
         match round % 3 {
             0 => pair.parent.conn.forget(id),
             1 => pair.child.conn.forget(id),
-            _ => pair.child.conn.finish(id, Ok(&[9; 9000])).unwrap(),
+            _ => pair.child.conn.finish(id, Ok(&mut vec![9; 9000])).unwrap(),
         }
         pair.drive();
         pair.child.conn.forget(id);

@@ -7,8 +7,8 @@ use crate::proto::connection::Limits;
 use crate::proto::event::{ControlVerb, DialogId, EventKind, Outcome, Received, Sent};
 use crate::proto::fragment::{HEADER, Header, Kind, MAX_PAYLOAD};
 use crate::proto::gather::Gather;
-use crate::proto::parts::Parts;
 use crate::proto::recycle::LARGE;
+use crate::proto::segments::Segments;
 
 /// What each dialog sends, in its order: large items of one fragment and of several, with small ones before and behind.
 const SIZES: [&[usize]; 3] = [&[3, MAX_PAYLOAD + 3, 0, LARGE], &[MAX_PAYLOAD, LARGE - 1, LARGE + 1], &[5, 6, 7, 8]];
@@ -113,7 +113,7 @@ fn a_large_item_is_written_from_where_it_was_encoded_and_decoded_where_it_was_re
     let place = pair.child.landing().expect("a large payload has begun").as_ptr().wrapping_sub(1);
     pair.child.read(&stream[HEADER + 1..]);
     assert_eq!(pair.child.conn.peer_cpu(), Some(3));
-    let mut read = Parts::default();
+    let mut read = Segments::default();
     assert_eq!(pair.child.conn.recv(id, &mut read), Received::Item(()));
     let read = read.join();
     assert!(read == item(1, 2, MAX_PAYLOAD + 3));
@@ -124,7 +124,7 @@ fn a_large_item_is_written_from_where_it_was_encoded_and_decoded_where_it_was_re
 fn a_steady_stream_of_large_items_uses_the_same_few_buffers() {
     let mut pair = Pair::new(Limits::default());
     let id = pair.running();
-    let (mut scratch, mut read, mut out) = (Vec::new(), Parts::default(), Gather::default());
+    let (mut scratch, mut read, mut out) = (Vec::new(), Segments::default(), Gather::default());
     let mut buffers = BTreeSet::new();
     for n in 0..200 {
         scratch.clear();
@@ -186,7 +186,7 @@ fn d08_the_credit_of_a_large_item_that_is_thrown_away_half_sent_comes_back() {
             match ends {
                 0 => pair.parent.conn.forget(id),
                 1 => pair.child.conn.forget(id),
-                _ => pair.child.conn.finish(id, Ok(&vec![9; MAX_PAYLOAD + 1])).unwrap(),
+                _ => pair.child.conn.finish(id, Ok(&mut vec![9; MAX_PAYLOAD + 1])).unwrap(),
             }
             pair.child.receive(&late, 30);
             tell_before_the_rest(&mut pair, id);
@@ -263,7 +263,7 @@ fn a_result_of_many_bytes_arrives_where_it_will_be_decoded() {
     let mut pair = Pair::new(Limits::default());
     for size in [LARGE, MAX_PAYLOAD, MAX_PAYLOAD + 1, 3 * MAX_PAYLOAD] {
         let call = pair.open(true);
-        pair.child.conn.finish(call, Ok(&item(0, 0, size))).unwrap();
+        pair.child.conn.finish(call, Ok(&mut item(0, 0, size))).unwrap();
         pair.chunk = 10_000;
         pair.drive();
         assert!(pair.parent.returned(call) == item(0, 0, size));

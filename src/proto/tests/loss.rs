@@ -4,13 +4,14 @@ use super::pair::{Pair, because, failure};
 use crate::error::Reason;
 use crate::proto::connection::Limits;
 use crate::proto::event::{EventKind, OpenError, ProtocolError, Received, SendError, Sent};
+use crate::proto::segments::Segments;
 
 #[test]
 fn d12_every_open_dialog_fails_with_the_one_failure_after_what_had_arrived() {
     let mut pair = Pair::new(Limits::default());
     let streams = [pair.running(), pair.running()];
     let (starting, done) = (pair.open(false), pair.open(true));
-    pair.child.conn.finish(done, Ok(b"value")).unwrap();
+    pair.child.conn.finish(done, Ok(&mut b"value".to_vec())).unwrap();
     for id in streams {
         assert_eq!(pair.child.conn.send(id, b"before"), Ok(Sent::Queued));
     }
@@ -46,7 +47,7 @@ fn d12_callees_are_cancelled_and_can_still_read_what_had_arrived() {
     assert_eq!(pair.child.recv(id), Received::Failed);
     assert_eq!(pair.child.error(id).message, "gone");
     assert_eq!(pair.child.count(id, EventKind::Outcome), 1);
-    assert!(pair.child.conn.take_start(waiting, &mut Vec::new()).is_none(), "there is nobody to run it for");
+    assert!(pair.child.conn.take_start(waiting, &mut Segments::default()).is_none(), "there is nobody to run it for");
     for id in [id, waiting] {
         pair.child.conn.forget(id);
     }
@@ -68,6 +69,6 @@ fn d12_every_later_call_is_refused_with_the_failure() {
         end.conn.ping();
         assert!(!end.conn.has_output() && !end.conn.has_control());
     }
-    assert_eq!(pair.child.conn.finish(callee, Ok(b"")), Err(SendError::Lost(Box::new(lost.clone()))));
+    assert_eq!(pair.child.conn.finish(callee, Ok(&mut b"".to_vec())), Err(SendError::Lost(Box::new(lost.clone()))));
     assert_eq!(pair.child.conn.started(callee, b""), Err(SendError::Lost(Box::new(lost))));
 }

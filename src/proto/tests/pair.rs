@@ -4,7 +4,7 @@ use crate::error::{FailureId, Kind, Reason, RemoteError};
 use crate::proto::connection::{Connection, Limits, Role};
 use crate::proto::event::{ControlFrame, ControlVerb, DialogId, Event, EventKind, Outcome, Received};
 use crate::proto::landing::Landing;
-use crate::proto::parts::Parts;
+use crate::proto::segments::Segments;
 
 /// One end, with the bytes it has written.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl End {
 
     /// The next item.
     pub(super) fn recv(&mut self, id: DialogId) -> Received<Vec<u8>> {
-        let mut item = Parts::default();
+        let mut item = Segments::default();
         let received = self.conn.recv(id, &mut item);
         self.drain();
         match received {
@@ -95,9 +95,9 @@ impl End {
 
     /// The outcome, with its bytes.
     pub(super) fn outcome(&mut self, id: DialogId) -> Option<(Outcome, Vec<u8>)> {
-        let mut bytes = Vec::new();
+        let mut bytes = Segments::default();
         let outcome = self.conn.take_outcome(id, &mut bytes);
-        outcome.map(|outcome| (outcome, bytes))
+        outcome.map(|outcome| (outcome, bytes.join()))
     }
 
     /// The failure that is the outcome.
@@ -152,9 +152,9 @@ impl Pair {
     pub(super) fn open(&mut self, call: bool) -> DialogId {
         let id = self.parent.conn.open(b"start", call).unwrap();
         self.drive();
-        let mut start = Vec::new();
+        let mut start = Segments::default();
         let info = self.child.conn.take_start(id, &mut start).expect("it has come");
-        assert_eq!((info.call, &start[..]), (call, &b"start"[..]));
+        assert_eq!((info.call, start.join()), (call, b"start".to_vec()));
         id
     }
 
@@ -163,9 +163,9 @@ impl Pair {
         let id = self.open(false);
         self.child.conn.started(id, b"first").unwrap();
         self.drive();
-        let mut first = Vec::new();
+        let mut first = Segments::default();
         assert!(self.parent.conn.take_started(id, &mut first));
-        assert_eq!(first, b"first");
+        assert_eq!(first.join(), b"first");
         id
     }
 }
