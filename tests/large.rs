@@ -281,11 +281,23 @@ async fn gives_one(mut far: Far<(), (), Held>) -> Result<()> {
 /// An actor for one test.
 async fn worker(n: &ActorNursery) -> Result<Portal> {
     let worker = n.actor(harness::unique("worker")).max_message(LARGE + 1024);
-    worker.expose(takes).expose(gives_one).start().await
+    worker.expose(takes).expose(gives_one).expose(echo).start().await
+}
+
+/// Round trips beside what is held up.
+async fn some_trips(worker: &Portal) -> Result<()> {
+    let body = async |mut near: Near<u32, u32, ()>, ()| {
+        for n in 0..20 {
+            near.send(n).await?;
+            assert_eq!(near.recv().await?, Some(n));
+        }
+        near.finish().await
+    };
+    worker.open_context(echo, (), body).await
 }
 
 #[pleach::test]
-async fn d06_a_large_value_whose_send_is_cancelled_while_it_is_encoded_comes_back() -> Result<()> {
+async fn t06_c02_a_large_value_whose_send_is_cancelled_while_it_is_encoded_comes_back() -> Result<()> {
     eventually(actor_nursery(async |n: ActorNursery| {
         let portal = worker(&n).await?;
         let (gate, scope) = (Gate::new(), CancelScope::new());
@@ -293,10 +305,13 @@ async fn d06_a_large_value_whose_send_is_cancelled_while_it_is_encoded_comes_bac
             let send = scope.run(async { Ok(near.send(Large::behind(&gate)).await) });
             let cancel = async {
                 gate.reached().await;
+                let went_on = some_trips(&portal).await;
                 scope.cancel("no longer wanted");
                 gate.open();
+                went_on
             };
-            let (sent, ()) = zip(send, cancel).await;
+            let (sent, went_on) = zip(send, cancel).await;
+            went_on?;
             let refused =
                 sent?.expect("it gives what the send says").expect_err("it was cancelled before it was encoded");
             assert_eq!(refused.into_value().bytes.len(), LARGE);
@@ -311,7 +326,7 @@ async fn d06_a_large_value_whose_send_is_cancelled_while_it_is_encoded_comes_bac
 }
 
 #[pleach::test]
-async fn d07_a_large_value_that_nobody_waits_for_while_it_is_decoded_is_there_for_the_next() -> Result<()> {
+async fn t06_c02_a_large_value_that_nobody_waits_for_while_it_is_decoded_is_there_for_the_next() -> Result<()> {
     eventually(actor_nursery(async |n: ActorNursery| {
         let portal = worker(&n).await?;
         let gate = DECODED.get_or_init(Gate::new).clone();
@@ -325,6 +340,7 @@ async fn d07_a_large_value_that_nobody_waits_for_while_it_is_decoded_is_there_fo
                 Ok::<_, Error>(true)
             };
             assert!(or(left, reached).await?, "it is not there before it is decoded");
+            some_trips(&portal).await?;
             gate.open();
             assert_eq!(near.recv().await?.map(|held| held.0.bytes.len()), Some(LARGE));
             assert!(near.recv().await?.is_none());

@@ -148,3 +148,60 @@ fn most() -> usize {
     static CPUS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
     (*CPUS).clamp(2, MOST)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn threads() -> &'static Threads {
+        Box::leak(Box::new(Threads { state: Mutex::new(State::new()), news: Condvar::new() }))
+    }
+
+    fn start(on: &'static Threads, work: impl FnOnce() + Send + 'static) {
+        let (runnable, task) = async_task::spawn(async { work() }, |runnable| on.run(runnable));
+        task.detach();
+        runnable.schedule();
+    }
+
+    #[test]
+    fn there_are_as_many_threads_as_work_and_no_more_than_most_and_they_end_when_it_does() {
+        let (on, (held, hold)) = (threads(), mpsc::channel::<()>());
+        let hold: &'static Mutex<_> = Box::leak(Box::new(Mutex::new(hold)));
+        let (done, all) = mpsc::channel();
+        for n in 1..=3 * most() {
+            let done = done.clone();
+            start(on, move || {
+                drop(hold.lock().map(|hold| hold.recv()));
+                done.send(thread::current().id()).unwrap();
+            });
+            assert_eq!(on.lock().threads, n.min(most()));
+        }
+        drop(held);
+        for _ in 0..3 * most() {
+            assert_ne!(all.recv_timeout(SOON).unwrap(), thread::current().id());
+        }
+        let since = Instant::now();
+        while on.lock().threads > 0 {
+            assert!(since.elapsed() < SOON, "{} threads are left", on.lock().threads);
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn where_the_system_has_no_thread_the_work_is_done_by_whoever_brings_it() {
+        let on = threads();
+        on.lock().threads = most(); // so that none is started
+        let (done, here) = mpsc::channel();
+        start(on, move || done.send(thread::current().id()).unwrap());
+        on.lock().threads = 1;
+        on.do_without();
+        assert_eq!(here.try_recv().unwrap(), thread::current().id());
+        let state = on.lock();
+        assert_eq!((state.threads, state.waiting.len()), (0, 0));
+    }
+}
