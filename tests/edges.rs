@@ -11,11 +11,47 @@ use std::time::Duration;
 
 use harness::{By, Way, all_ways, eventually, plain, soon, unique};
 use libtest_mimic::Failed;
+use pleach::codec::{CODECS, Codec, Encoding, Slot, Value};
 use pleach::dialog::Stuck;
 use pleach::host::{Host, Reactor, Root, Smol};
 use pleach::prelude::*;
 use pleach::task::CancelScope;
 use pleach::transport::Transport;
+
+/// JSON by another name, which it shares with another one.
+struct Twin;
+
+impl Encoding for Twin {
+    fn name(&self) -> &'static str {
+        "edges/twin"
+    }
+
+    fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
+        Ok(serde_json::to_writer(out, &value)?)
+    }
+
+    fn decode(&self, bytes: &[u8], slot: Slot<'_>) -> Result<()> {
+        Codec::Json.decode_into(bytes, slot)
+    }
+}
+
+#[linkme::distributed_slice(CODECS)]
+static ONE: Codec = Codec::Own(&Twin);
+#[linkme::distributed_slice(CODECS)]
+static OTHER: Codec = Codec::Own(&Twin);
+
+fn two_codecs_of_one_name_are_refused() -> Result<(), Failed> {
+    for carrier in [Carrier::Mem, Carrier::Inherited] {
+        let started = pleach::actor::run(Smol::one_thread(), move || {
+            soon(actor_nursery(async move |n: pleach::actor::ActorNursery| {
+                n.actor("worker").carrier(carrier).codecs([Codec::Json, ONE]).start().await.map(drop)
+            }))
+        });
+        let refused = started.expect_err("one of the two would be taken for the other").to_string();
+        assert!(refused.contains("two codecs with the name `edges/twin`"), "{refused}");
+    }
+    Ok(())
+}
 
 static CLEANED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static TOUCHED: AtomicU64 = AtomicU64::new(0);
@@ -368,6 +404,7 @@ fn nothing_of_an_ended_actor_is_kept(way: Way) -> Result<(), Failed> {
 
 fn main() {
     let mut trials = vec![
+        plain("two_codecs_of_one_name_are_refused", two_codecs_of_one_name_are_refused),
         plain("mem::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Way::MEM)),
         plain("inherited::nothing_of_an_ended_actor_is_kept", || nothing_of_an_ended_actor_is_kept(Way::INHERITED)),
     ];

@@ -10,6 +10,7 @@ use super::defaults::{Defaults, names};
 use super::endpoint::{self, Entry};
 use super::nursery::{ACTOR_GRACE, Shared};
 use super::portal::Portal;
+use super::preference;
 use crate::codec::Codec;
 use crate::error::Misuse;
 use crate::host::{self, Host, Smol};
@@ -231,6 +232,7 @@ impl ActorBuilder {
     fn choose(&mut self) -> Result<Carrier> {
         let chosen = self.chosen.clone().within(&self.nursery.me.defaults);
         let carrier = chosen.chosen_carrier()?;
+        preference::check_codec()?;
         self.codecs = chosen.chosen_codecs(self.kind(carrier));
         Ok(carrier)
     }
@@ -278,6 +280,14 @@ impl ActorBuilder {
         if self.codecs.is_empty() {
             return Err(Misuse::new(format!("{} has no codec: list at least one", self.path())).into());
         }
+        if let Some(name) = self.codecs.iter().map(|codec| codec.name()).find(|name| is_ambiguous(name)) {
+            let text = format!(
+                "{}: there are two codecs with the name `{name}`, and a child could find the other one: give yours a name \
+                 that nobody else has, such as `crate/codec`",
+                self.path()
+            );
+            return Err(Misuse::new(text).into());
+        }
         let unlisted: Vec<Codec> = self.codecs.iter().copied().filter(|codec| !codec.is_listed()).collect();
         if unlisted.len() == self.codecs.len() {
             return Err(StartFailed { path: self.path(), text: no_codec(&unlisted) }.into());
@@ -310,6 +320,11 @@ impl ActorBuilder {
         let host = self.host.as_deref().unwrap_or(&smol);
         (host.name().to_owned(), host.config())
     }
+}
+
+/// Whether this program knows several codecs of this name.
+fn is_ambiguous(name: &str) -> bool {
+    Codec::all().filter(|codec| codec.name() == name).count() > 1
 }
 
 /// Why these codecs cannot be used between processes, and what to do.

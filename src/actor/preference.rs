@@ -5,6 +5,7 @@
 
 use super::carrier::Carrier;
 use crate::Result;
+use crate::codec::Codec;
 use crate::error::Misuse;
 
 /// The transport of actors whose program names none.
@@ -23,6 +24,14 @@ pub(super) fn carrier() -> Result<Option<Carrier>> {
         _ => "there is no such transport",
     };
     Err(Misuse::new(format!("{TRANSPORT}={name}: {refused}; here it can be `inherited` or `uds`")).into())
+}
+
+/// Whether the codec that the environment asks for is one at all.
+pub(super) fn check_codec() -> Result<()> {
+    let Some(name) = asked(CODEC).filter(|name| Codec::from_name(name).is_none()) else { return Ok(()) };
+    let known: Vec<_> = Codec::all().map(|codec| format!("`{}`", codec.name())).collect();
+    let text = format!("{CODEC}={name}: there is no such codec; here it can be {}", known.join(" or "));
+    Err(Misuse::new(text).into())
 }
 
 /// Puts the codec that the environment asks for first, if it is among them.

@@ -149,7 +149,8 @@ impl Inbound {
     /// If the codec cannot carry it.
     #[doc(hidden)]
     pub async fn encode<R: Serialize + Send + 'static>(&self, result: R) -> Result<Vec<u8>> {
-        encode_all(&self.wire, result).await
+        let encoded = encode_all(&self.wire, result).await;
+        encoded.map_err(|error| error.context(format!("the result of {}", self.wire.name_of(self.id))))
     }
 }
 
