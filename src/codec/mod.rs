@@ -27,8 +27,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
 use brim::Brim;
 pub use error::{DecodeError, EncodeError};
@@ -212,7 +212,26 @@ const MORE: &str = "more bytes follow the value";
 /// none.
 #[inline]
 fn is_at_end(mut rest: FromSlice<'_>) -> bool {
-    matches!(bool::deserialize(&mut rest), Err(rmp_serde::decode::Error::InvalidMarkerRead(_)))
+    matches!(rest.deserialize_option(Anything), Err(rmp_serde::decode::Error::InvalidMarkerRead(_)))
+}
+
+/// Takes an option and does not look at what is in it: of all visitors the one for which least is read.
+struct Anything;
+
+impl<'de> Visitor<'de> for Anything {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
+        Ok(())
+    }
 }
 
 impl PartialEq for Codec {
