@@ -3,18 +3,19 @@
 //! The threads for it are few, are started when there is work, and end when there has been none for a moment.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
+use std::mem;
 use std::num::NonZero;
-use std::pin::Pin;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 use std::time::Duration;
 
-use async_task::{Runnable, Task};
-
+use crate::Result;
+use crate::dialog::Stuck;
 use crate::error::Raised;
-use crate::task::{Wait, entrust};
+use crate::task::{Entitled, Wait, entrust_or, remaining_grace};
 
 /// How long a thread without work stays.
 const LINGER: Duration = Duration::from_millis(100);
@@ -23,52 +24,147 @@ const MOST: usize = 8;
 
 static THREADS: Threads = Threads { state: Mutex::new(State::new()), news: Condvar::new() };
 
-/// Work that has been begun, as a future of what it gives. If it panics, so does whoever polls this.
+/// Work that has been begun, on another thread. Nothing ends it before it is done.
 ///
-/// Nothing ends it before it is done. If this is dropped, the scope around waits for it.
-pub(super) struct Aside<T: Send + 'static>(Option<Task<Result<T, Raised>>>);
+/// If this is dropped before, the scope around waits for the work and for the drop of what it gives, as long as it waits for
+/// anything; their panics, and work that takes longer, are its failures. Outside every scope nobody waits.
+pub(super) struct Aside<T: Send + 'static>(Arc<Slot<T>>);
 
 impl<T: Send + 'static> Aside<T> {
-    /// Has it done on another thread; on this one, if the system has none left.
+    /// Has it done; on this thread, if the system has no other one left.
     pub(super) fn begin(work: impl FnOnce() -> T + Send + 'static) -> Self {
-        let (runnable, task) = async_task::spawn(async { Raised::catch(work) }, |runnable| THREADS.run(runnable));
-        runnable.schedule();
-        Self(Some(task))
+        let slot = Arc::new(Slot { state: Mutex::new(Progress::Begun(None)), unwanted: AtomicBool::new(false) });
+        let theirs = slot.clone();
+        THREADS.run(Box::new(move || {
+            let ended = match theirs.unwanted.load(Ordering::Acquire) {
+                true => Raised::catch(|| drop(work)).map(|()| None),
+                false => Raised::catch(work).map(Some),
+            };
+            theirs.end(ended);
+        }));
+        Self(slot)
     }
 
-    /// Waits for the end, also while the scope around is being cancelled: it is told, and goes on to wait.
+    /// Ready once, when it is done: with what it gives, or with its panic.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Raised>> {
+        let ended = ready!(self.0.poll(cx));
+        Poll::Ready(ended.map(|value| value.expect("only what nobody waits for is left out")))
+    }
+
+    /// Waits for the end, also while the scope around is being cancelled: it is told, and may go on to wait. If the work
+    /// panics, so does this.
     pub(super) async fn ended(mut self) -> T {
-        let mut wait = Wait::default();
-        poll_fn(|cx| {
+        let (mut wait, mut entitled) = (Wait::default(), None);
+        let ended = poll_fn(|cx| {
             let told = ready!(wait.check(cx)).is_err();
-            let polled = Pin::new(&mut self).poll(cx);
+            let polled = self.poll_ended(cx);
             match polled {
                 Poll::Ready(_) => wait.done(),
-                Poll::Pending if told => {}
+                Poll::Pending if told => entitled = entitled.take().or_else(Entitled::here),
                 Poll::Pending => wait.park(cx),
             }
             polled
         })
-        .await
-    }
-}
-
-impl<T: Send + 'static> Future for Aside<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let task = self.0.as_mut().expect("there until it is dropped");
-        Poll::Ready(ready!(Pin::new(task).poll(cx)).unwrap_or_else(|raised| raised.resume()))
+        .await;
+        ended.unwrap_or_else(|raised| raised.resume())
     }
 }
 
 impl<T: Send + 'static> Drop for Aside<T> {
     fn drop(&mut self) {
-        let Some(task) = self.0.take().filter(|task| !task.is_finished()) else { return };
-        // Outside every scope nobody waits, and it ends all the same.
-        let _ = entrust(async move { drop(task.cancel().await) });
+        if !self.0.is_begun() {
+            return;
+        }
+        self.0.unwanted.store(true, Ordering::Release);
+        let who = "what encodes or decodes a large value beside the actor's thread".to_owned();
+        let stuck = Stuck { who, after: remaining_grace().unwrap_or(Duration::MAX), actor: None };
+        let rest = Rest(self.0.clone());
+        entrust_or(stuck.into(), async move { rest.ended().await });
     }
 }
+
+/// What is left of work that nobody wants any more.
+struct Rest<T>(Arc<Slot<T>>);
+
+impl<T> Rest<T> {
+    async fn ended(self) -> Result<()> {
+        let ended = poll_fn(|cx| self.0.poll(cx)).await;
+        Ok(ended.and_then(|value| Raised::catch(|| drop(value)))?)
+    }
+}
+
+impl<T> Drop for Rest<T> {
+    fn drop(&mut self) {
+        let left = mem::replace(&mut *self.0.lock(), Progress::Over);
+        unheard(left);
+    }
+}
+
+/// Where work and whoever waits for it meet.
+struct Slot<T> {
+    state: Mutex<Progress<T>>,
+    /// What has not been begun need not be.
+    unwanted: AtomicBool,
+}
+
+enum Progress<T> {
+    Begun(Option<Waker>),
+    Ended(Ended<T>),
+    /// It was taken, or nobody will take it.
+    Over,
+}
+
+/// What came of it; no value, if it was left out.
+type Ended<T> = Result<Option<T>, Raised>;
+
+impl<T> Slot<T> {
+    fn lock(&self) -> MutexGuard<'_, Progress<T>> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn is_begun(&self) -> bool {
+        matches!(*self.lock(), Progress::Begun(_))
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<Ended<T>> {
+        let mut state = self.lock();
+        match mem::replace(&mut *state, Progress::Over) {
+            Progress::Ended(ended) => Poll::Ready(ended),
+            Progress::Begun(old) => {
+                *state = Progress::Begun(Some(cx.waker().clone()));
+                drop(state);
+                drop(old);
+                Poll::Pending
+            }
+            Progress::Over => unreachable!("its end is taken once"),
+        }
+    }
+
+    fn end(&self, ended: Ended<T>) {
+        let mut state = self.lock();
+        let waker = match &mut *state {
+            Progress::Begun(waker) => waker.take(),
+            _ => {
+                drop(state);
+                return unheard(Progress::Ended(ended));
+            }
+        };
+        *state = Progress::Ended(ended);
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Drops what came of work that nobody waits for. A panic has nobody to go to.
+fn unheard<T>(left: Progress<T>) {
+    let Progress::Ended(ended) = left else { return };
+    if let Err(raised) = ended.and_then(|value| Raised::catch(|| drop(value))) {
+        tracing::error!("nobody is left to report to: {}", crate::Error::from(raised));
+    }
+}
+
+/// Work that does not panic.
+type Work = Box<dyn FnOnce() + Send>;
 
 /// All threads of this process that do such work.
 struct Threads {
@@ -78,7 +174,7 @@ struct Threads {
 }
 
 struct State {
-    waiting: VecDeque<Runnable>,
+    waiting: VecDeque<Work>,
     threads: usize,
     idle: usize,
 }
@@ -94,10 +190,10 @@ impl Threads {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn run(&'static self, runnable: Runnable) {
+    fn run(&'static self, work: Work) {
         let is_short = {
             let mut state = self.lock();
-            state.waiting.push_back(runnable);
+            state.waiting.push_back(work);
             let is_short = state.idle < state.waiting.len() && state.threads < most();
             state.threads += usize::from(is_short);
             is_short
@@ -116,21 +212,19 @@ impl Threads {
         let left = {
             let mut state = self.lock();
             state.threads -= 1;
-            if state.threads == 0 { std::mem::take(&mut state.waiting) } else { VecDeque::new() }
+            if state.threads == 0 { mem::take(&mut state.waiting) } else { VecDeque::new() }
         };
-        for runnable in left {
-            runnable.run();
-        }
+        left.into_iter().for_each(|work| work());
     }
 
     fn serve(&self) {
-        while let Some(runnable) = self.next() {
-            runnable.run();
+        while let Some(work) = self.next() {
+            work();
         }
     }
 
     /// `None` if there was nothing for a while: the thread is no longer one of ours.
-    fn next(&self) -> Option<Runnable> {
+    fn next(&self) -> Option<Work> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
             state.idle += 1;
@@ -162,12 +256,6 @@ mod tests {
         Box::leak(Box::new(Threads { state: Mutex::new(State::new()), news: Condvar::new() }))
     }
 
-    fn start(on: &'static Threads, work: impl FnOnce() + Send + 'static) {
-        let (runnable, task) = async_task::spawn(async { work() }, |runnable| on.run(runnable));
-        task.detach();
-        runnable.schedule();
-    }
-
     #[test]
     fn there_are_as_many_threads_as_work_and_no_more_than_most_and_they_end_when_it_does() {
         let (on, (held, hold)) = (threads(), mpsc::channel::<()>());
@@ -175,10 +263,10 @@ mod tests {
         let (done, all) = mpsc::channel();
         for n in 1..=3 * most() {
             let done = done.clone();
-            start(on, move || {
+            on.run(Box::new(move || {
                 drop(hold.lock().map(|hold| hold.recv()));
                 done.send(thread::current().id()).unwrap();
-            });
+            }));
             assert_eq!(on.lock().threads, n.min(most()));
         }
         drop(held);
@@ -197,7 +285,7 @@ mod tests {
         let on = threads();
         on.lock().threads = most(); // so that none is started
         let (done, here) = mpsc::channel();
-        start(on, move || done.send(thread::current().id()).unwrap());
+        on.run(Box::new(move || done.send(thread::current().id()).unwrap()));
         on.lock().threads = 1;
         on.do_without();
         assert_eq!(here.try_recv().unwrap(), thread::current().id());

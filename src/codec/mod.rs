@@ -127,10 +127,15 @@ impl Codec {
             Self::Json => to_json(value, &mut brim),
             Self::Own(_) => return self.encode(value, out).map(|()| true),
         };
-        let Err(cause) = result else { return Ok(true) };
-        let over = brim.is_over();
-        out.truncate(before);
-        if over { Ok(false) } else { Err(EncodeError::new::<T>(self, &cause)) }
+        // Whatever the value has made of being refused.
+        if brim.is_over() {
+            out.truncate(before);
+            return Ok(false);
+        }
+        result.map(|()| true).map_err(|cause| {
+            out.truncate(before);
+            EncodeError::new::<T>(self, &cause)
+        })
     }
 
     /// Decodes a value, which must take up all the bytes.

@@ -60,9 +60,20 @@ impl Raised {
         catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Self { payload, seen: last() })
     }
 
+    fn see(seen: Option<Seen>) {
+        let _ = LAST.try_with(|last| *last.borrow_mut() = seen);
+    }
+
     pub(crate) fn resume(self) -> ! {
-        let _ = LAST.try_with(|last| *last.borrow_mut() = self.seen);
+        Self::see(self.seen);
         resume_unwind(self.payload)
+    }
+}
+
+impl From<Raised> for crate::Error {
+    fn from(raised: Raised) -> Self {
+        Raised::see(raised.seen);
+        Self::from_panic(raised.payload)
     }
 }
 

@@ -120,7 +120,7 @@ where
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<Out>) -> Poll<Result<()>> {
         let told = ready!(self.sends.check(cx));
         if told.is_err() {
-            let _ = ready!(self.outgoing.poll_back(value, cx));
+            ready!(self.outgoing.poll_cancelled(value, cx));
             return Poll::Ready(told);
         }
         let sent = self.wire.poll_put(self.id, value, &mut self.outgoing, &mut self.kept, cx);

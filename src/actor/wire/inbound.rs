@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::far::{RemoteFar, refused};
-use super::value::{decode_all, encode_all};
+use super::value::{AT_ONCE, decode_all, encode_all};
 use super::{Waiting, Wire};
 use crate::actor::endpoint::{self, Entry};
 use crate::dialog::Far;
@@ -16,7 +16,7 @@ use crate::error::{Cancelled, Closed, Kind, Mark, Misuse, Reason, ScopeId};
 use crate::proto::event::DialogId;
 use crate::proto::segments::Segments;
 use crate::proto::start::Start;
-use crate::task::CancelScope;
+use crate::task::{CancelScope, not_cancelled};
 use crate::{Error, Result};
 
 /// A dialog that a peer has opened with this actor.
@@ -117,7 +117,13 @@ impl Inbound {
     #[doc(hidden)]
     pub async fn arguments<A: DeserializeOwned + Send + 'static>(&mut self) -> Result<A> {
         let start = std::mem::take(&mut self.start);
-        decode_all(self.wire.codec, start, self.head).await.map_err(|error| {
+        let is_long = start.len() > AT_ONCE;
+        let arguments = decode_all(self.wire.codec, start, self.head).await;
+        if is_long {
+            // A cancel that came meanwhile: then nothing is begun.
+            not_cancelled().await?;
+        }
+        arguments.map_err(|error| {
             let (here, name) = (&self.wire.here.path, &self.endpoint);
             if self.version != 0 && self.signature != 0 {
                 // The caller has the same function, so it is the codec that cannot give such a value back.

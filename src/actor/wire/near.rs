@@ -296,6 +296,11 @@ impl<In: Send + 'static, Out: Send + 'static, R: Send + 'static> RemoteNear<In, 
                 self.sends.done();
                 Poll::Ready(result.map_err(|error| self.refusal(error.context(self.shared.open.name()))))
             }
+            // The value comes back first.
+            Poll::Pending if self.outgoing.is_aside() => {
+                self.sends.park(cx);
+                Poll::Pending
+            }
             Poll::Pending => park(&self.shared, &mut self.sends, cx),
         }
     }
@@ -354,7 +359,11 @@ where
                     self.receives.done();
                     Poll::Ready(value.map(Some))
                 }
-                Poll::Pending => park(&self.shared, &mut self.receives, cx),
+                // It was there when the dialog ended, if that has.
+                Poll::Pending => {
+                    self.receives.park(cx);
+                    Poll::Pending
+                }
             },
             Some(Received::End) => Poll::Ready(Ok(None)),
             Some(Received::Failed) => Poll::Ready(Err(self.failed())),
@@ -377,7 +386,7 @@ where
     fn poll_send(&mut self, cx: &mut Context<'_>, value: &mut Option<In>) -> Poll<Result<()>> {
         let told = ready!(self.sends.check(cx));
         if told.is_err() {
-            let _ = ready!(self.outgoing.poll_back(value, cx));
+            ready!(self.outgoing.poll_cancelled(value, cx));
             return Poll::Ready(told);
         }
         let open = &self.shared.open;

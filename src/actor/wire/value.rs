@@ -1,9 +1,7 @@
 //! The values of a dialog on their way to bytes and back: at once where they are small, beside the actor's thread where they
 //! are large, since its other dialogs would wait as long as that takes.
 
-use std::future::Future;
 use std::mem;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use serde::Serialize;
@@ -13,10 +11,11 @@ use super::Wire;
 use crate::actor::aside::Aside;
 use crate::codec::{Codec, DecodeError, EncodeError};
 use crate::proto::segments::Segments;
+use crate::task::Entitled;
 use crate::{Error, Result};
 
 /// Up to so many bytes a value is encoded and decoded at once: that takes less than a message may wait for others.
-const AT_ONCE: usize = 512 * 1024;
+pub(super) const AT_ONCE: usize = 512 * 1024;
 /// The largest buffer that is kept for the next value; to free a larger one takes a while too.
 const KEEP: usize = 4 * 1024 * 1024;
 
@@ -26,6 +25,8 @@ pub(super) struct Outgoing<T: Send + 'static> {
     /// They are the value of the send that is waiting: it is not encoded again at each attempt.
     encoded: bool,
     aside: Option<Aside<Encoded<T>>>,
+    /// The send was cancelled meanwhile, and waits to give its value back.
+    entitled: Option<Entitled>,
     /// The last value was one to be encoded aside, so the next one will be.
     was_large: bool,
 }
@@ -38,7 +39,7 @@ struct Encoded<T> {
 
 impl<T: Send + 'static> Default for Outgoing<T> {
     fn default() -> Self {
-        Self { bytes: Vec::new(), encoded: false, aside: None, was_large: false }
+        Self { bytes: Vec::new(), encoded: false, aside: None, entitled: None, was_large: false }
     }
 }
 
@@ -47,12 +48,18 @@ impl<T: Send + 'static> Outgoing<T> {
     pub(super) fn forget(&mut self) {
         self.bytes.clear();
         self.encoded = false;
-        self.aside = None;
+        self.leave();
     }
 
     /// The send that waited has been dropped: the scope around waits for what is done aside, and nobody wants it.
     pub(super) fn leave(&mut self) {
         self.aside = None;
+        self.entitled = None;
+    }
+
+    /// Whether the value is being encoded.
+    pub(super) fn is_aside(&self) -> bool {
+        self.aside.is_some()
     }
 
     /// The bytes of the value that was encoded last.
@@ -60,11 +67,22 @@ impl<T: Send + 'static> Outgoing<T> {
         &mut self.bytes
     }
 
+    /// The send is cancelled: gives its value back. If that is being encoded, it waits for the end of it.
+    pub(super) fn poll_cancelled(&mut self, value: &mut Option<T>, cx: &mut Context<'_>) -> Poll<()> {
+        let back = self.poll_back(value, cx);
+        if back.is_pending() && self.entitled.is_none() {
+            self.entitled = Entitled::here();
+        }
+        // What the codec said of it matters no more.
+        back.map(drop)
+    }
+
     /// Waits until nothing is done aside any more, and gives the value back.
-    pub(super) fn poll_back(&mut self, value: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<(), EncodeError>> {
+    fn poll_back(&mut self, value: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<(), EncodeError>> {
         let Some(aside) = &mut self.aside else { return Poll::Ready(Ok(())) };
-        let encoded = ready!(Pin::new(aside).poll(cx));
-        self.aside = None;
+        let ended = ready!(aside.poll_ended(cx));
+        self.leave();
+        let encoded = ended.unwrap_or_else(|raised| raised.resume());
         *value = Some(encoded.value);
         self.bytes = encoded.bytes;
         self.encoded = encoded.result.is_ok();
@@ -145,8 +163,9 @@ impl<T: DeserializeOwned + Send + 'static> Incoming<T> {
             self.aside = Some(decode_aside(wire.codec, mem::take(&mut self.bytes)));
         }
         let aside = self.aside.as_mut().expect("begun above, or before");
-        let decoded = ready!(Pin::new(aside).poll(cx));
+        let ended = ready!(aside.poll_ended(cx));
         self.aside = None;
+        let decoded = ended.unwrap_or_else(|raised| raised.resume());
         self.bytes = decoded.bytes;
         Poll::Ready(decoded.result.map_err(|error| wire.not_decoded(error)))
     }
