@@ -21,7 +21,7 @@ const MESSAGES: u32 = 8;
 /// A round trip waits for what goes before it: a write of 256 KiB, and what the socket holds. So there are about eighteen beside
 /// each message. If a message left in one piece there would be one.
 const TRIPS: usize = 8;
-/// What nine of ten must stay below.
+/// What half of them must stay below; what holds up the others is in tests/aside.rs, without a clock.
 const LAW: Duration = Duration::from_millis(5);
 /// How often that is tried.
 const TRIES: usize = 6;
@@ -147,7 +147,7 @@ async fn beside(worker: &Portal, large: impl Future<Output = Result<()>> + Send)
     .await
 }
 
-/// Both directions at one actor, and results: `least` round trips beside each message. How long nine of ten took at most.
+/// Both directions at one actor, and results: `least` round trips beside each message. How long half of them took at most.
 async fn take_turns(carrier: Carrier, least: usize) -> Result<[Duration; 3]> {
     let talk = actor_nursery(async move |n: ActorNursery| {
         let worker = n.actor("worker").carrier(carrier).max_message(LARGE + 1024);
@@ -164,13 +164,12 @@ async fn take_turns(carrier: Carrier, least: usize) -> Result<[Duration; 3]> {
         took.sort_unstable();
         let trips = took.len();
         assert!(trips >= least * MESSAGES as usize, "{trips} round trips beside {MESSAGES} messages over {carrier:?}");
-        took[trips * 9 / 10]
+        took[trips / 2]
     }))
 }
 
 /// How many there are depends on bytes and on no clock; how long they take, on what else this machine has to do. So one try of several is
-/// enough for that. Without turns, or if a message were encoded or decoded by the thread that has the round trips, one of ten
-/// would take as long as that.
+/// enough for that. Without turns it would be the time of a message, 17 ms and more.
 async fn take_turns_in_time(carrier: Carrier) -> Result<()> {
     let mut tries = Vec::new();
     for _ in 0..TRIES {
@@ -180,7 +179,7 @@ async fn take_turns_in_time(carrier: Carrier) -> Result<()> {
         }
         tries.push(took);
     }
-    panic!("nine of ten round trips took up to {tries:?} over {carrier:?}")
+    panic!("half of the round trips took up to {tries:?} over {carrier:?}")
 }
 
 #[pleach::test]
