@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use harness::eventually;
 use pleach::Error;
 use pleach::actor::ActorNursery;
+use pleach::codec::{CODECS, Codec, Encoding, Slot, Value};
 use pleach::dialog::Stuck;
 use pleach::error::Panicked;
 use pleach::prelude::*;
@@ -240,6 +241,26 @@ async fn begins(slow: Slow) -> Result<()> {
     BEGUN.store(true, Ordering::SeqCst);
     Ok(())
 }
+
+/// Msgpack by another name: of a codec of one's own it is not known how long a value will be.
+struct Own;
+
+impl Encoding for Own {
+    fn name(&self) -> &'static str {
+        "aside/msgpack"
+    }
+
+    fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
+        Ok(rmp_serde::encode::write_named(out, &value)?)
+    }
+
+    fn decode(&self, bytes: &[u8], slot: Slot<'_>) -> Result<()> {
+        Codec::MsgPack.decode_into(bytes, slot)
+    }
+}
+
+#[linkme::distributed_slice(CODECS)]
+static OWN: Codec = Codec::Own(&Own);
 
 /// An actor for one test.
 async fn worker(n: &ActorNursery) -> Result<Portal> {
@@ -511,6 +532,30 @@ async fn d10_a_call_that_is_cancelled_while_its_arguments_are_decoded_is_not_beg
         cancelled?;
         assert!(called?.is_none(), "it was cancelled");
         assert!(!BEGUN.load(Ordering::SeqCst));
+        portal.cancel_actor().await
+    }))
+    .await
+}
+
+#[pleach::test]
+async fn t06_of_a_codec_of_ones_own_the_second_large_value_holds_up_nobody() -> Result<()> {
+    eventually(actor_nursery(async |n: ActorNursery| {
+        let portal = n.actor("worker").codecs([OWN]).expose(takes).expose(echo).start().await?;
+        let gate = Gate::new();
+        let body = async |mut near: Near<Large, (), u32>, ()| {
+            near.send(Large::new()).await?;
+            let send = async { Ok(near.send(Large::behind(&gate, Trick::None)).await?) };
+            let beside = async {
+                gate.reached().await;
+                some_trips(&portal).await?;
+                gate.open();
+                Ok::<_, Error>(())
+            };
+            let (sent, went_on) = zip(send, beside).await;
+            went_on.and(sent)?;
+            near.finish().await
+        };
+        assert_eq!(portal.open_context(takes, (), body).await?, 2);
         portal.cancel_actor().await
     }))
     .await

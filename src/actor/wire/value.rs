@@ -104,7 +104,9 @@ impl<T: Serialize + Send + 'static> Outgoing<T> {
             self.bytes.clear();
             let wanted = value.as_ref().expect("a send is not polled after it has completed");
             self.encoded = !self.was_large && wire.encode_within(wanted, &mut self.bytes, AT_ONCE)?;
-            if !self.encoded {
+            if self.encoded {
+                self.was_large = self.bytes.len() > AT_ONCE;
+            } else {
                 self.aside = value.take().map(|value| encode_aside(wire.codec, value, mem::take(&mut self.bytes)));
             }
         }
