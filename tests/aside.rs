@@ -411,6 +411,8 @@ async fn c08_a_scope_says_what_goes_on_longer_than_it_may_wait() -> Result<()> {
             let ended = scope.run(begins_to_send(&mut near, &gate, Trick::None)).await;
             let late = ended.expect_err("it goes on");
             assert!(late.downcast_ref::<Stuck>().is_some(), "{late}");
+            let text = late.to_string();
+            assert!(text.contains("Large") && text.contains("50ms at most"), "{text}");
             gate.open();
             near.finish().await
         };

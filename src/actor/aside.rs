@@ -2,6 +2,7 @@
 //!
 //! The threads for it are few, are started when there is work, and end when there has been none for a moment.
 
+use std::any::type_name;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::dialog::Stuck;
 use crate::error::Raised;
-use crate::task::{Entitled, Wait, entrust_or, remaining_grace};
+use crate::task::{Entitled, Wait, entrust_or, grace_here};
 
 /// How long a thread without work stays.
 const LINGER: Duration = Duration::from_millis(100);
@@ -76,8 +77,8 @@ impl<T: Send + 'static> Drop for Aside<T> {
             return;
         }
         self.0.unwanted.store(true, Ordering::Release);
-        let who = "what encodes or decodes a large value beside the actor's thread".to_owned();
-        let stuck = Stuck { who, after: remaining_grace().unwrap_or(Duration::MAX), actor: None };
+        let who = format!("what makes a `{}` beside the actor's thread", type_name::<T>());
+        let stuck = Stuck { who, after: grace_here(), actor: None };
         let rest = Rest(self.0.clone());
         entrust_or(stuck.into(), async move { rest.ended().await });
     }

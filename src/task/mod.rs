@@ -61,4 +61,4 @@ pub use waits_for::WaitsFor;
 
 pub(crate) use cancellable::not_cancelled;
 pub(crate) use outcome::{gather as one_error, sift, stray};
-pub(crate) use wait::{current_mark, reason_below, remaining_grace};
+pub(crate) use wait::{current_mark, grace_here, reason_below, remaining_grace};

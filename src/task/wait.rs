@@ -260,6 +260,12 @@ pub(crate) fn reason_below() -> Reason {
     )
 }
 
+/// How long what is left behind here is waited for: what remains of a grace, or the whole of one that has not begun.
+pub(crate) fn grace_here() -> Duration {
+    let whole = || Some(running::current()?.scope().limits().grace);
+    remaining_grace().or_else(whole).unwrap_or_default()
+}
+
 /// How long the current strand may still unwind, if its scope was cancelled.
 pub(crate) fn remaining_grace() -> Option<Duration> {
     let end = requested_strand()?.scope().grace_end()?;
