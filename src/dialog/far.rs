@@ -1,9 +1,10 @@
 //! The far task's end of a dialog.
 
 use std::fmt;
+use std::future::Future;
 use std::task::{Context, Poll};
 
-use super::{End, SideGone, TrySendError, stay};
+use super::{End, SideGone, TrySendError, refused, stay};
 use crate::Result;
 use crate::task::channel::SendError;
 
@@ -95,8 +96,8 @@ impl<First, In, Out> Far<First, In, Out> {
     ///
     /// # Cancel safety
     /// A receive that is dropped has taken nothing.
-    pub async fn recv(&mut self) -> Result<Option<In>> {
-        stay(&mut *self.end, |end, cx| end.poll_recv(cx)).await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<In>>> + use<'_, First, In, Out> {
+        stay(&mut *self.end, |end, cx| end.poll_recv(cx))
     }
 
     /// Sends a value; waits while the dialog is full.
@@ -108,11 +109,10 @@ impl<First, In, Out> Far<First, In, Out> {
     ///
     /// # Cancel safety
     /// A send that is cancelled gives its value back. One that is dropped has either delivered its value or dropped it.
-    pub async fn send(&mut self, value: Out) -> Result<(), SendError<Out>> {
-        let mut value = Some(value);
+    pub fn send(&mut self, value: Out) -> impl Future<Output = Result<(), SendError<Out>>> + use<'_, First, In, Out> {
         self.end.begin_send();
-        let sent = stay(&mut *self.end, |end, cx| end.poll_send(cx, &mut value)).await;
-        sent.map_err(|error| SendError::because(value.take().expect("only a sent value is taken"), error))
+        let mut value = Some(value);
+        stay(&mut *self.end, move |end, cx| end.poll_send(cx, &mut value).map_err(|error| refused(&mut value, error)))
     }
 
     /// Sends a value if there is room for it now.

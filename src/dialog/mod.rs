@@ -121,6 +121,12 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
+/// A value that was not sent comes back.
+#[cold]
+fn refused<T>(value: &mut Option<T>, error: Error) -> SendError<T> {
+    SendError::because(value.take().expect("only a sent value is taken"), error)
+}
+
 /// The opener has left the dialog; nobody reads what is sent. A far task that returns this has ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NearGone;

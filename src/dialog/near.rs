@@ -1,9 +1,10 @@
 //! The opener's end of a dialog.
 
 use std::fmt;
+use std::future::Future;
 use std::task::{Context, Poll};
 
-use super::{End, SideGone, TrySendError, stay};
+use super::{End, SideGone, TrySendError, refused, stay};
 use crate::Result;
 use crate::task::channel::SendError;
 
@@ -71,11 +72,10 @@ impl<In, Out, R> Near<In, Out, R> {
     ///
     /// # Cancel safety
     /// A send that is cancelled gives its value back. One that is dropped has either delivered its value or dropped it.
-    pub async fn send(&mut self, value: In) -> Result<(), SendError<In>> {
-        let mut value = Some(value);
+    pub fn send(&mut self, value: In) -> impl Future<Output = Result<(), SendError<In>>> + use<'_, In, Out, R> {
         self.end.begin_send();
-        let sent = stay(&mut *self.end, |end, cx| end.poll_send(cx, &mut value)).await;
-        sent.map_err(|error| SendError::because(value.take().expect("only a sent value is taken"), error))
+        let mut value = Some(value);
+        stay(&mut *self.end, move |end, cx| end.poll_send(cx, &mut value).map_err(|error| refused(&mut value, error)))
     }
 
     /// The next value, or `None` when the far task has returned and everything was read.
@@ -86,8 +86,8 @@ impl<In, Out, R> Near<In, Out, R> {
     ///
     /// # Cancel safety
     /// A receive that is dropped has taken nothing.
-    pub async fn recv(&mut self) -> Result<Option<Out>> {
-        stay(&mut *self.end, |end, cx| end.poll_recv(cx)).await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Out>>> + use<'_, In, Out, R> {
+        stay(&mut *self.end, |end, cx| end.poll_recv(cx))
     }
 
     /// Sends a value if there is room for it now.

@@ -1,6 +1,7 @@
 //! A wait in an operation of an end, and what happens when it is dropped.
 
-use std::future::poll_fn;
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// What both kinds of ends have in common.
@@ -10,25 +11,43 @@ pub(crate) trait End {
 }
 
 /// Polls an operation of `end` until it is ready; dropped before that, it leaves.
-pub(crate) async fn stay<E, T>(end: &mut E, mut operation: impl FnMut(&mut E, &mut Context<'_>) -> Poll<T>) -> T
+pub(crate) fn stay<E, T, F>(end: &mut E, operation: F) -> Stay<'_, E, F>
 where
     E: End + ?Sized,
+    F: FnMut(&mut E, &mut Context<'_>) -> Poll<T>,
 {
-    let mut stay = Stay { end, waits: false };
-    poll_fn(|cx| {
-        let polled = operation(stay.end, cx);
-        stay.waits = polled.is_pending();
-        polled
-    })
-    .await
+    Stay { end, operation, waits: false }
 }
 
-struct Stay<'a, E: End + ?Sized> {
+/// A future by hand: it is made for every value that is sent or received.
+#[must_use = "it does nothing unless it is awaited"]
+pub(crate) struct Stay<'a, E: End + ?Sized, F> {
     end: &'a mut E,
+    operation: F,
     waits: bool,
 }
 
-impl<E: End + ?Sized> Drop for Stay<'_, E> {
+/// Nothing in it is ever pinned.
+impl<E: End + ?Sized, F> Unpin for Stay<'_, E, F> {}
+
+impl<E, T, F> Future for Stay<'_, E, F>
+where
+    E: End + ?Sized,
+    F: FnMut(&mut E, &mut Context<'_>) -> Poll<T>,
+{
+    type Output = T;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Self { end, operation, waits } = self.get_mut();
+        let polled = operation(end, cx);
+        *waits = polled.is_pending();
+        polled
+    }
+}
+
+impl<E: End + ?Sized, F> Drop for Stay<'_, E, F> {
+    #[inline]
     fn drop(&mut self) {
         if self.waits {
             self.end.leave();
