@@ -135,6 +135,18 @@ impl<F, T> Body<F, T> {
     }
 }
 
+/// The strand waits with this waker, which its scope did not know.
+#[inline(never)]
+fn enlist(strand: &Arc<Strand>, key: &mut Option<NonZeroU32>, news: u32, cx: &Context<'_>) {
+    strand.keep(cx.waker());
+    if key.is_none() {
+        *key = Some(strand.scope().add_strand(strand));
+    }
+    if strand.scope().level_and_news().1 != news {
+        cx.waker().wake_by_ref();
+    }
+}
+
 /// The strand waits no more, so its scope need not wake it.
 fn unlist(place: &Place, key: &mut Option<NonZeroU32>) {
     if let Some(key) = key.take() {
@@ -184,6 +196,7 @@ impl<T, F: Future<Output = Result<T>>> Body<F, T> {
     }
 
     /// The strand waits with this waker: from here on a request finds it. One that came since the poll began may not have.
+    #[inline(always)]
     fn wait(self: Pin<&mut Self>, news: u32, cx: &Context<'_>) {
         let this = self.project();
         let strand = this.place.as_mut().expect("it was just polled").make();
@@ -195,15 +208,8 @@ impl<T, F: Future<Output = Result<T>>> Body<F, T> {
             *this.waits_at = at;
             strand.keep_waits_at(at);
         }
-        if this.key.is_some() && strand.keeps(cx.waker()) {
-            return;
-        }
-        strand.keep(cx.waker());
-        if this.key.is_none() {
-            *this.key = Some(strand.scope().add_strand(strand));
-        }
-        if strand.scope().level_and_news().1 != news {
-            cx.waker().wake_by_ref();
+        if this.key.is_none() || !strand.keeps(cx.waker()) {
+            enlist(strand, this.key, news, cx);
         }
     }
 

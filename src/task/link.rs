@@ -54,24 +54,32 @@ impl Link {
     }
 
     /// Before each poll of the body.
+    #[inline]
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
-        self.follow();
-        self.tick_deadline(cx);
+        if !self.is_in_place() {
+            self.follow();
+        }
+        if self.seen != self.scope.deadlines() || self.deadline.is_some() {
+            self.tick_deadline(cx);
+        }
         if self.scope.is_shield() {
             self.tick_shield(cx);
         }
         self.grace.tick(&self.scope, cx);
     }
 
-    fn follow(&mut self) {
-        let same = with_current(|current, _| match (&self.parent, current) {
+    /// Whether it hangs where it is polled.
+    #[inline]
+    fn is_in_place(&self) -> bool {
+        with_current(|current, _| match (&self.parent, current) {
             (Some((parent, _)), Some(current)) => current.made().is_some_and(|current| Arc::ptr_eq(parent, current)),
             (None, None) => self.linked,
             _ => false,
-        });
-        if same {
-            return;
-        }
+        })
+    }
+
+    #[cold]
+    fn follow(&mut self) {
         self.unlink();
         self.linked = true;
         if let Some(strand) = running::current() {
@@ -80,6 +88,7 @@ impl Link {
         }
     }
 
+    #[inline(never)]
     fn tick_deadline(&mut self, cx: &mut Context<'_>) {
         let set = self.scope.deadlines();
         if self.seen != set {
@@ -95,6 +104,7 @@ impl Link {
     }
 
     /// `max` counts from the later of the start and the request; the grace of the scope around may be shorter.
+    #[inline(never)]
     fn tick_shield(&mut self, cx: &mut Context<'_>) {
         let (Some(max), Some((strand, _))) = (self.max, &self.parent) else { return };
         if self.scope.is_requested() || !strand.scope().is_requested() {
@@ -157,10 +167,15 @@ impl Drop for Link {
 pub(crate) struct Grace(Option<Alarm>);
 
 impl Grace {
+    #[inline]
     pub(crate) fn tick(&mut self, scope: &Scope, cx: &mut Context<'_>) {
-        if matches!(scope.level(), level::OPEN | level::OVER) {
-            return;
+        if !matches!(scope.level(), level::OPEN | level::OVER) {
+            self.count(scope, cx);
         }
+    }
+
+    #[cold]
+    fn count(&mut self, scope: &Scope, cx: &mut Context<'_>) {
         let Some(end) = scope.grace_end() else { return };
         let alarm = self.0.get_or_insert_with(|| Alarm::at(end));
         alarm.set(end);

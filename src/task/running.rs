@@ -1,6 +1,7 @@
 //! Which strand runs on this thread, what it waits for, and what it may still do before others have their turn.
 
 use std::cell::{Cell, RefCell};
+use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -10,7 +11,8 @@ use super::waits_for::Waits;
 
 /// What runs on a thread.
 struct Running {
-    strand: RefCell<Option<Place>>,
+    /// Never dropped, so that the thread keeps no account of it: outside a poll there is nothing in it.
+    strand: ManuallyDrop<RefCell<Option<Place>>>,
     /// The waker that it is polled with: whoever waits with that is woken together with the strand.
     waker: Cell<Identity>,
     /// What the last await that was found pending waits for.
@@ -21,7 +23,7 @@ struct Running {
 thread_local! {
     static RUNNING: Running = const {
         Running {
-            strand: RefCell::new(None),
+            strand: ManuallyDrop::new(RefCell::new(None)),
             waker: Cell::new(NOBODY),
             waits: Cell::new(None),
             budget: Budget::new(),
@@ -31,56 +33,48 @@ thread_local! {
 
 /// The innermost strand on the poll stack of this thread.
 pub(crate) fn current() -> Option<Arc<Strand>> {
-    let current = |running: &Running| running.strand.borrow_mut().as_mut().map(|place| place.make().clone());
-    RUNNING.try_with(current).ok().flatten()
+    RUNNING.with(|running| running.strand.borrow_mut().as_mut().map(|place| place.make().clone()))
 }
 
 /// Looks at the current strand without counting a reference, and at what is left to it; `f` must not wake, drop a waker, or
 /// call user code.
 #[inline]
 pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Place>, &Budget) -> R) -> R {
-    let mut f = Some(f);
-    let look = |running: &Running| f.take().map(|f| f(running.strand.borrow().as_ref(), &running.budget));
-    match RUNNING.try_with(look) {
-        Ok(Some(seen)) => seen,
-        // The thread is ending and its locals are gone: outside every strand.
-        _ => f.take().expect("it was not called")(None, &Budget::new()),
-    }
+    RUNNING.with(|running| f(running.strand.borrow().as_ref(), &running.budget))
 }
 
 /// The strand that runs on this thread is about to wait, in something that is polled with `waker`: whether that is its own,
 /// which a request wakes anyway.
 #[inline]
 pub(crate) fn parks(waits: Waits, waker: &Waker) -> bool {
-    let parks = |running: &Running| {
+    RUNNING.with(|running| {
         running.waits.set(Some(waits));
         running.budget.give_back();
         running.waker.get() == identity(waker)
-    };
-    RUNNING.try_with(parks).unwrap_or(false)
+    })
 }
 
 /// The strand that runs on this thread is about to wait for a scope inside it.
 #[inline]
 pub(crate) fn waits(waits: Waits) {
-    let _ = RUNNING.try_with(|running| running.waits.set(Some(waits)));
+    RUNNING.with(|running| running.waits.set(Some(waits)));
 }
 
 /// What the strand waits for that was just polled on this thread.
 #[inline]
 pub(crate) fn last_waits() -> Option<Waits> {
-    RUNNING.try_with(|running| running.waits.get()).ok().flatten()
+    RUNNING.with(|running| running.waits.get())
 }
 
 /// What strands of this thread may do from now on before others have their turn.
 pub(crate) fn set_share(share: u32) {
-    let _ = RUNNING.try_with(|running| running.budget.set_share(share));
+    RUNNING.with(|running| running.budget.set_share(share));
 }
 
 /// Whether the tree that is polled on this thread has done so much that its host must have a turn.
 #[inline]
 pub(crate) fn is_wholly_spent() -> bool {
-    RUNNING.try_with(|running| running.budget.is_wholly_spent()).unwrap_or(false)
+    RUNNING.with(|running| running.budget.is_wholly_spent())
 }
 
 /// Moves the strand of a wrapper into the thread's cell, and back when dropped, also by unwinding: a poll costs no
@@ -113,22 +107,23 @@ impl<'a> Entered<'a> {
 
     #[inline]
     fn enter(home: &'a mut Option<Place>, waker: Identity, own_budget: bool) -> Self {
-        let entered = RUNNING.try_with(|running| {
+        RUNNING.with(|running| {
             let previous = running.strand.replace(home.take());
             let outermost = previous.is_none();
             let around = (own_budget || outermost).then(|| running.budget.begin(outermost));
             running.waits.set(None);
-            (previous, running.waker.replace(waker), around)
-        });
-        let (previous, waker, around) = entered.unwrap_or((None, NOBODY, None));
-        Self { previous, home, waker, around }
+            Self { previous, home, waker: running.waker.replace(waker), around }
+        })
     }
 }
 
 impl Drop for Entered<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let _ = RUNNING.try_with(|running| {
-            *self.home = running.strand.replace(self.previous.take());
+        RUNNING.with(|running| {
+            let own = running.strand.replace(self.previous.take());
+            // Nothing is there, which the compiler does not know: it would look for what to drop.
+            mem::forget(mem::replace(self.home, own));
             running.waker.set(self.waker);
             if let Some(around) = self.around {
                 running.budget.end(around);
@@ -144,12 +139,12 @@ pub(crate) struct Outside {
 
 impl Outside {
     pub(crate) fn enter() -> Self {
-        Self { previous: RUNNING.try_with(|running| running.strand.take()).ok().flatten() }
+        Self { previous: RUNNING.with(|running| running.strand.take()) }
     }
 }
 
 impl Drop for Outside {
     fn drop(&mut self) {
-        let _ = RUNNING.try_with(|running| running.strand.replace(self.previous.take()));
+        RUNNING.with(|running| running.strand.replace(self.previous.take()));
     }
 }

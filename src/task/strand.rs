@@ -111,11 +111,19 @@ impl Place {
         }
     }
 
+    #[inline]
     pub(crate) fn make(&mut self) -> &Arc<Strand> {
+        if let Self::Seed { .. } = self {
+            self.grow();
+        }
+        self.made().expect("it was just made")
+    }
+
+    #[cold]
+    fn grow(&mut self) {
         if let Self::Seed { scope, location } = self {
             *self = Self::Made(Arc::new(Strand::new(scope.clone(), location)));
         }
-        self.made().expect("it was just made")
     }
 
     /// Whether it has something to do when its future has ended.
@@ -190,6 +198,7 @@ impl Strand {
     }
 
     /// The line in which it waits, for whoever takes a snapshot.
+    #[inline(never)]
     pub(crate) fn keep_waits_at(&self, at: Option<&'static Location<'static>>) {
         self.kept().waits_at = at;
     }
