@@ -201,7 +201,15 @@ impl Pace {
     }
 
     /// Something has come. The clock is only asked where the answer matters.
+    #[inline]
     pub(crate) fn data(&mut self, now: impl FnOnce() -> Instant) {
+        if self.dry.is_some() {
+            self.learn(now);
+        }
+    }
+
+    #[inline(never)]
+    fn learn(&mut self, now: impl FnOnce() -> Instant) {
         let Some(dry) = self.dry.take() else { return };
         match dry.end {
             None => self.hit(),

@@ -175,6 +175,7 @@ impl Children {
 struct Open(Option<Newborn>);
 
 impl Drop for Open {
+    #[inline]
     fn drop(&mut self) {
         CURRENT.set(self.0.take());
     }

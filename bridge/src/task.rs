@@ -98,11 +98,17 @@ impl Nudge {
 
     /// What was said; if more will be, `waker` is woken. `known` is the one that was left here last: until something is said it
     /// stays, and need not be left once more.
+    #[inline]
     fn look(&self, waker: &Waker, known: &mut Option<Waker>) -> u8 {
         let word = self.word();
         if word == Self::NONE && known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return word;
         }
+        self.leave(waker, known)
+    }
+
+    #[inline(never)]
+    fn leave(&self, waker: &Waker, known: &mut Option<Waker>) -> u8 {
         *known = Some(waker.clone());
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         let old = match &*task {
@@ -222,6 +228,9 @@ where
                 }
                 Ok(Poll::Ready(Err(failure))) | Err(failure) => return Poll::Ready(Err(failure)),
             }
+        }
+        if this.children.is_empty() {
+            return this.value.take().map_or(Poll::Pending, |value| Poll::Ready(Ok(value)));
         }
         match caught(|| this.children.poll(cx)) {
             Ok(Poll::Ready(Ok(()))) => this.value.take().map_or(Poll::Pending, |value| Poll::Ready(Ok(value))),

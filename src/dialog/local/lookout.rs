@@ -24,12 +24,18 @@ const CPU_BITS: u32 = 16;
 
 impl Seat {
     /// Takes the seat, and says where the other side is: `None` if that is this thread, or not known.
+    #[inline]
     fn take(&self, other: &Self) -> Option<Place> {
         let (me, there) = (thread_number() << CPU_BITS, other.0.load(Ordering::Relaxed));
-        if there >> CPU_BITS == me >> CPU_BITS {
-            self.set(me);
-            return None;
+        if there >> CPU_BITS != me >> CPU_BITS {
+            return self.take_apart(me, there);
         }
+        self.set(me);
+        None
+    }
+
+    #[inline(never)]
+    fn take_apart(&self, me: u64, there: u64) -> Option<Place> {
         let cpu = sched_getcpu();
         self.set(me | (cpu as u64 + 1));
         if there == 0 {
@@ -117,13 +123,18 @@ impl Lookout {
 
     /// Nothing is there: `found` says when that changes, asked at this pace. It is asked for the last time with `true`,
     /// which means that it should not ask for too much.
+    #[inline]
     pub(super) fn look(&mut self, own: &Seat, other: &Seat, eye: Eye, found: impl Fn(bool) -> bool) -> Look {
         self.streak = 0;
         self.waits = true;
         if self.pace.parked() {
             return Look::Sleep;
         }
-        let Some(place) = own.take(other) else { return Look::Sleep };
+        own.take(other).map_or(Look::Sleep, |place| self.look_at(place, eye, found))
+    }
+
+    #[inline(never)]
+    fn look_at(&mut self, place: Place, eye: Eye, found: impl Fn(bool) -> bool) -> Look {
         let now = Instant::now();
         let is_there = match self.pace.dry(now, place) {
             Step::Spin => spin(now, eye, found),
