@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::NearGone;
 use super::broken::{Escalated, NeverStarted, StartTimeout, Stuck};
+use super::{FarFailed, NearGone};
 use crate::error::{Closed, Kind, Reason};
 use crate::task::clock::Alarm;
 use crate::task::{
@@ -248,8 +248,7 @@ impl<O: Opener<First>, First: 'static> Held<O, First> {
         let at = happened();
         let far_at = self.opener().failed_at();
         let (trouble, failure) = self.end(reason, Duration::ZERO).await;
-        // A wait that was cut short says nothing of its own beside the far task's failure.
-        let own = Some(error).filter(|error| failure.is_none() || !error.is_cancelled());
+        let own = if failure.is_some() { without_signals(error) } else { Some(error) };
         let mut all: Vec<Error> = own.into_iter().chain(failure).collect();
         if far_at.is_some_and(|far_at| far_at < at) {
             all.reverse();
@@ -307,6 +306,16 @@ impl<O: Opener<First>, First: 'static> Drop for Held<O, First> {
             failure.map_or(Ok(()), Err)
         });
     }
+}
+
+/// What the body has failed with by itself: a wait that was cut short says nothing beside the far task's failure, nor does what
+/// the body has made of hearing of it.
+fn without_signals(error: Error) -> Option<Error> {
+    let is_signal = |leaf: &Error| leaf.is_cancelled() || leaf.tells_of::<FarFailed>();
+    if !error.failures().iter().any(is_signal) {
+        return Some(error); // a group that holds none keeps its identity
+    }
+    one_error(error.into_failures().into_iter().filter(|leaf| !is_signal(leaf)).collect())
 }
 
 /// How the far task has failed. That nobody reads any more what it sends is how it heard of our end.

@@ -174,6 +174,18 @@ impl Error {
         mark_in(&*self.0.source)
     }
 
+    /// Whether it is an `E`, or was made of one.
+    pub(crate) fn tells_of<E: StdError + 'static>(&self) -> bool {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(&*self.0.source);
+        while let Some(error) = next {
+            if error.is::<E>() {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+
     /// Says what was being done, in front of the message.
     #[must_use]
     pub fn context(mut self, what: impl Into<String>) -> Self {

@@ -10,6 +10,7 @@ pub(crate) fn laws() -> Vec<Law> {
         l17_either_side_can_ask_how_the_other_left,
         l13_what_the_task_makes_of_its_signal_is_no_cause,
         l13_what_the_body_makes_of_its_signal_is_no_cause,
+        l13_what_the_body_makes_of_its_signal_in_a_shield_is_no_cause,
         l13_a_failure_that_is_handed_back_is_told_once,
         l13_both_fail_and_neither_is_the_others_cause,
     ]
@@ -52,6 +53,21 @@ pub(crate) async fn l13_what_the_body_makes_of_its_signal_is_no_cause<P: Place>(
         Err(Boom(13))?
     };
     let body = async |mut near: Near<u32, u32, ()>, ()| near.recv().await.map(drop).map_err(wrapped);
+    let error = open_link(P::on()?, far, body).await.unwrap_err();
+    assert_alone(&error, &["boom number 13"]);
+    Ok(())
+}
+
+/// No cancel gets there: it is told that the task has failed, as it may be where it is quicker than the cancel.
+pub(crate) async fn l13_what_the_body_makes_of_its_signal_in_a_shield_is_no_cause<P: Place>() -> Result<()> {
+    let far = async |mut far: Numbers| -> Result<()> {
+        far.started(()).await?;
+        Err(Boom(13))?
+    };
+    let body = async |mut near: Near<u32, u32, ()>, ()| {
+        let received = shield(harness::SOON, async { near.recv().await });
+        received.await.map(drop).map_err(wrapped)
+    };
     let error = open_link(P::on()?, far, body).await.unwrap_err();
     assert_alone(&error, &["boom number 13"]);
     Ok(())
