@@ -1,4 +1,4 @@
-"""A peer of a pleach tree in another language: joins at a door, calls, converses, cancels and is cancelled.
+"""A peer of a pleach tree in another language: joins at a door, calls, streams and is cancelled.
 
 Needs nothing but the standard library and `msgpack`. The protocol is in docs/protocol.md.
 
@@ -14,20 +14,12 @@ import sys
 
 import msgpack
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR, JOIN = 1, 0, 2  # the version of the protocol, and the purpose of the connection
 MAGIC = int.from_bytes(b"plch", "little")
-JOIN, HELLO, ANSWER, PROOF, WELCOME = 2, 1, 2, 3, 4  # authentication
-(SPAWN_SPEC, START, START_ACK, STARTED, ITEM, CREDIT, STOP, RETURN, ERROR, CANCEL, CANCEL_ACK, PING, PONG, BYE) = range(2, 16)
-LARGEST, MORE = 64 * 1024, 1  # of a fragment: its payload, and the flag that it is not the last one
+HELLO, START, STARTED, ITEM, CREDIT, STOP = 1, 3, 5, 6, 7, 8  # kinds of messages
+RETURN, ERROR, CANCEL, CANCEL_ACK, PING, PONG, BYE = range(9, 16)
+LARGEST = 64 * 1024  # the most in a fragment
 FREE = 4 * 1024  # a message of one fragment that is no item and not longer costs nothing
-
-
-class Refused(Exception):
-    """The door did not let us in, or we do not trust it."""
-
-
-class Gone(Exception):
-    """The tree has said goodbye."""
 
 
 class RemoteError(Exception):
@@ -44,96 +36,76 @@ class Peer:
         self.socket.connect(path)
         self.incoming = self.socket.makefile("rb")
         self.dialogs, self.next_dialog = {}, 1  # those of the joiner are odd
-        self.number, self.owed = 0, 0  # the connection is dialog 0 where credit is given back
         self.authenticate(key)
         self.hello()
-
-    # Bytes
 
     def read(self, count):
         part = self.incoming.read(count)
         if len(part) < count:
-            raise Gone("the connection has ended")
+            raise ConnectionError("the connection has ended")
         return part
 
     def authenticate(self, key):
         def header(message):
             return b"plch" + bytes([MAJOR, message, JOIN, 0])
 
-        def mac(role, said):
+        def tag(role, said):
             return hmac.digest(key, b"pleach " + role + hashlib.sha256(said).digest(), "sha256")
 
-        def expect(message):
-            if self.read(8) != header(message):
-                raise Refused("the door refused us")
-
-        said = header(HELLO) + os.urandom(32)
+        said = header(1) + os.urandom(32)
         self.socket.sendall(said)
-        expect(ANSWER)
-        said += header(ANSWER) + self.read(32)
-        tag = self.read(32)
-        if not hmac.compare_digest(tag, mac(b"acceptor", said)):
-            raise Refused("it has not the same key")
-        self.socket.sendall(header(PROOF) + mac(b"initiator", said + tag))
-        expect(WELCOME)
+        if self.read(8) != header(2):
+            raise ConnectionError("the door refused us")
+        said += header(2) + self.read(32)
+        theirs = self.read(32)
+        if not hmac.compare_digest(theirs, tag(b"acceptor", said)):
+            raise ConnectionError("it has not the same key")
+        self.socket.sendall(header(3) + tag(b"initiator", said + theirs))
+        if self.read(8) != header(4):
+            raise ConnectionError("the door refused us")
 
     def hello(self):
         kind, _, _, payload = self.fragment()
-        theirs = msgpack.unpackb(payload)
-        assert kind == HELLO and theirs["magic"] == MAGIC, "it is no pleach"
-        assert theirs["major"] == MAJOR, f"it speaks version {theirs['major']} of the protocol"
-        assert "msgpack" in theirs["codecs"], f"no codec in common: it has {theirs['codecs']}"
-        answer = {"magic": MAGIC, "major": MAJOR, "minor": MINOR, "tree": theirs["tree"], "pid": os.getpid(),
-                  "codecs": ["msgpack"], "chosen": "msgpack", "max_message": 1 << 20}
-        self.send(HELLO, 0, msgpack.packb(answer))
+        hello = msgpack.unpackb(payload)
+        assert kind == HELLO and hello["magic"] == MAGIC, "it is no pleach"
+        assert hello["major"] == MAJOR, f"it speaks version {hello['major']} of the protocol"
+        assert "msgpack" in hello["codecs"], f"no codec in common: it has {hello['codecs']}"
+        ours = {"minor": MINOR, "pid": os.getpid(), "codecs": ["msgpack"], "chosen": "msgpack"}
+        self.send(HELLO, 0, msgpack.packb(hello | ours))  # the rest is as they say
 
     def send(self, kind, dialog, payload=b""):
+        """Sends a message. Ours are small, so we never wait for credit."""
         for at in range(0, max(len(payload), 1), LARGEST):
-            part = payload[at:at + LARGEST]
-            more = MORE if at + LARGEST < len(payload) else 0
+            part, more = payload[at:at + LARGEST], at + LARGEST < len(payload)
             self.socket.sendall(struct.pack("<IBBHQ", len(part), kind, more, 0, dialog) + part)
 
     def fragment(self):
         length, kind, flags, _cpu, dialog = struct.unpack("<IBBHQ", self.read(16))
-        assert length <= LARGEST and flags <= MORE, "it is not this protocol"
-        return kind, dialog, flags & MORE, self.read(length)
-
-    # Messages
+        assert length <= LARGEST and flags <= 1, "it is not this protocol"
+        return kind, dialog, flags == 1, self.read(length)
 
     def pump(self):
-        """Takes one fragment in."""
+        """Takes one fragment in. The credit that it has cost is given back at once."""
         kind, number, more, payload = self.fragment()
         if kind == PING:
-            return self.send(PONG, 0)
+            self.send(PONG, 0)
         if kind == BYE:
-            raise Gone("the tree has said goodbye")
-        dialog = self.dialogs.get(number)
-        cost = 16 + len(payload)
-        if kind == ITEM or (kind in (STARTED, RETURN, ERROR) and (more or len(payload) > FREE)):
-            self.give_back(self, cost, 8 << 20)
-        if dialog is None or kind in (CREDIT, CANCEL_ACK, PONG):
-            return None  # what we send is small, so we never wait for credit
+            raise ConnectionError("the tree has said goodbye")
+        credit = struct.pack("<Q", 16 + len(payload))
+        if kind == ITEM or more or len(payload) > FREE:
+            self.send(CREDIT, 0, credit)
         if kind == ITEM:
-            self.give_back(dialog, cost, 1 << 19)
-        dialog.partial += payload
-        if not more:
-            whole, dialog.partial = dialog.partial, b""
-            dialog.take(kind, whole)
-
-    def give_back(self, owner, cost, half):
-        """Notes what was consumed, and gives the credit back when that is half of it."""
-        owner.owed += cost
-        if owner.owed >= half:
-            self.send(CREDIT, owner.number, struct.pack("<Q", owner.owed))
-            owner.owed = 0
+            self.send(CREDIT, number, credit)
+        if kind in (STARTED, ITEM, STOP, RETURN, ERROR):
+            self.dialogs[number].take(kind, more, payload)
 
     def open(self, endpoint, *arguments, call=False):
         dialog = self.dialogs[self.next_dialog] = Dialog(self, self.next_dialog)
         self.next_dialog += 2
         name = endpoint.encode()
-        # No signature and version 0: unchecked. No deadline. No arguments are nil, not an empty list.
-        start = struct.pack("<BQIQH", call, 0, 0, 0, len(name)) + name + msgpack.packb(list(arguments) or None)
-        self.send(START, dialog.number, start)
+        # Nothing is checked, and there is no deadline. No arguments are nil, not an empty list.
+        head = struct.pack("<BQIQH", call, 0, 0, 0, len(name)) + name
+        self.send(START, dialog.number, head + msgpack.packb(list(arguments) or None))
         return dialog
 
     def call(self, endpoint, *arguments):
@@ -143,42 +115,40 @@ class Peer:
 class Dialog:
     def __init__(self, peer, number):
         self.peer, self.number = peer, number
-        self.partial, self.owed = b"", 0
-        self.items, self.stopped, self.outcome = [], False, None
+        self.partial, self.items = b"", []
+        self.stopped, self.outcome = False, None
 
-    def take(self, kind, payload):
-        if kind in (STARTED, ITEM):  # what it is started with comes before all items
-            self.items.append(msgpack.unpackb(payload))
-        elif kind == STOP:
-            self.stopped = True
-        elif kind in (RETURN, ERROR):
-            self.outcome = (kind, msgpack.unpackb(payload, strict_map_key=False))
+    def take(self, kind, more, payload):
+        self.partial += payload
+        if more:
+            return
+        whole, self.partial = self.partial, b""
+        self.stopped = kind in (STOP, RETURN, ERROR)
+        if kind in (STARTED, ITEM):
+            self.items.append(msgpack.unpackb(whole))
+        if kind in (RETURN, ERROR):
+            self.outcome = kind, msgpack.unpackb(whole, strict_map_key=False)
             del self.peer.dialogs[self.number]
-
-    def until(self, done):
-        while not done() and self.outcome is None:
-            self.peer.pump()
-
-    def started(self):
-        self.until(lambda: self.items)
-        return self.items.pop(0) if self.items else self.result()
 
     def send(self, value):
         self.peer.send(ITEM, self.number, msgpack.packb(value))
 
     def recv(self):
-        """The next item, or None after the last one."""
-        self.until(lambda: self.items or self.stopped)
+        """What it has started with, then its items, then None."""
+        while not self.items and not self.stopped:
+            self.peer.pump()
         return self.items.pop(0) if self.items else None
 
     def stop(self):
         self.peer.send(STOP, self.number)
 
     def cancel(self, why):
-        self.peer.send(CANCEL, self.number, msgpack.packb({"Explicit": {"by": "python", "message": why}}))
+        reason = {"Explicit": {"by": "python", "message": why}}
+        self.peer.send(CANCEL, self.number, msgpack.packb(reason))
 
     def result(self):
-        self.until(lambda: False)
+        while self.outcome is None:
+            self.peer.pump()
         kind, value = self.outcome
         if kind == ERROR:
             raise RemoteError(value)
@@ -189,7 +159,7 @@ def failure(what):
     """What it fails with, as it must."""
     try:
         what()
-    except (RemoteError, Refused, Gone) as error:
+    except (RemoteError, ConnectionError) as error:
         return error
     raise AssertionError("it was to fail")
 
@@ -201,18 +171,18 @@ def main(path, key_file):
     print("called:", peer.call("double", 21))
 
     talk = peer.open("doubles", 3)
-    print("started:", talk.started())
+    print("started:", talk.recv())
     for number in range(5):
         talk.send(number)
         assert talk.recv() == 3 * number
     talk.stop()
     print("streamed:", talk.result())
     large = peer.open("sends_large", 40, 100_000)
-    large.started()
+    large.recv()
     print("large:", sum(len(item) for item in iter(large.recv, None)), large.result())
 
     sleeper = peer.open("sleeps")
-    sleeper.started()
+    sleeper.recv()
     sleeper.cancel("enough")
     cancelled = failure(sleeper.result)
     print("cancelled:", cancelled.kind, cancelled.chain[0])
@@ -223,10 +193,10 @@ def main(path, key_file):
     print("wrong key:", failure(lambda: Peer(path, bytes(32))))
 
     sleeper = peer.open("sleeps")
-    sleeper.started()
+    sleeper.recv()
     revoking = peer.open("revoke", call=True)
     print("revoked:", failure(sleeper.result).chain[0])
-    print("sent away:", type(failure(lambda: (revoking.result(), peer.pump()))).__name__)
+    print("sent away:", failure(lambda: (revoking.result(), peer.pump())))
     print("old key:", failure(lambda: Peer(path, key)))
 
 

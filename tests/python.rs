@@ -16,7 +16,7 @@ const SAID: [&str; 11] = [
     "refused: Misuse endpoint `hidden` is not exposed by the door `tools` of root: add `.expose(hidden)` where that is opened",
     "wrong key: it has not the same key",
     "revoked: the join key was revoked (asked by root)",
-    "sent away: Gone",
+    "sent away: the tree has said goodbye",
     "old key: it has not the same key",
     "python: exit status: 0",
 ];
