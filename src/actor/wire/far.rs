@@ -86,7 +86,7 @@ where
     fn started(&mut self, first: First) -> Result<()> {
         let mut bytes = Vec::new();
         self.wire.encode(&first, &mut bytes)?;
-        let started = self.wire.step(|state| state.proto.started(self.id, &bytes));
+        let started = self.wire.step(|state| state.proto.started_from(self.id, &mut bytes));
         started.map_err(|error| refused(error).context(self.wire.name_of(self.id)))
     }
 

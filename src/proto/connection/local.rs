@@ -39,8 +39,14 @@ impl Connection {
         Ok(id)
     }
 
-    /// Starts a dialog that the peer opened. It never waits for credit.
+    /// Starts a dialog that the peer opened.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn started(&mut self, id: DialogId, first: &[u8]) -> Result<(), SendError> {
+        self.started_from(id, &mut first.to_vec())
+    }
+
+    /// The same for a first value in a buffer, with which it goes if it is large. It never waits for credit.
+    pub(crate) fn started_from(&mut self, id: DialogId, first: &mut Vec<u8>) -> Result<(), SendError> {
         self.check_size(first.len())?;
         let Some(entry) = self.dialogs.get_mut(id) else { return Err(self.gone()) };
         let Side::Callee(callee) = &mut entry.side else { return Err(Refused::StartedTwice.into()) };
@@ -48,7 +54,7 @@ impl Connection {
             return Err(self.gone());
         }
         callee.started()?;
-        self.output.push(id, &mut entry.outbox, Kind::Started, [first, &[]]);
+        self.output.push_from(id, &mut entry.outbox, Kind::Started, first);
         Ok(())
     }
 
