@@ -4,14 +4,15 @@ mod harness;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use futures_lite::StreamExt;
 use futures_lite::future::{or, yield_now, zip};
 use futures_util::stream::FuturesUnordered;
 use harness::eventually;
+use harness::gate::Gate;
 use pleach::Error;
 use pleach::actor::ActorNursery;
 use pleach::codec::{CODECS, Codec, Encoding, Slot, Value};
@@ -108,43 +109,6 @@ async fn echo(mut far: Far<(), u32, u32>) -> Result<()> {
 
 /// Longer than a strand may go on after its cancel if it only waits.
 const LINGERS: Duration = Duration::from_millis(300);
-
-/// A thread that is held up until it is let go.
-struct Gate {
-    /// The thread that is never held up.
-    home: ThreadId,
-    state: Mutex<(bool, bool)>,
-    opened: Condvar,
-}
-
-impl Gate {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { home: thread::current().id(), state: Mutex::default(), opened: Condvar::new() })
-    }
-
-    /// Whether this thread is one that was held up.
-    fn pass(&self) -> bool {
-        if thread::current().id() == self.home {
-            return false;
-        }
-        let mut state = self.state.lock().unwrap();
-        state.0 = true;
-        drop(self.opened.wait_while(state, |state| !state.1).unwrap());
-        true
-    }
-
-    /// Waits until somebody stands there.
-    async fn reached(&self) {
-        while !self.state.lock().unwrap().0 {
-            yield_now().await;
-        }
-    }
-
-    fn open(&self) {
-        self.state.lock().unwrap().1 = true;
-        self.opened.notify_all();
-    }
-}
 
 /// The gate for whoever decodes a [`Held`] here.
 static DECODED: OnceLock<Arc<Gate>> = OnceLock::new();

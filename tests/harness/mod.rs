@@ -2,6 +2,7 @@
 //! to be its own child. Each test runs as the root of a tree of its own, with a bound that dumps who is running.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod gate;
 pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod terminal;
