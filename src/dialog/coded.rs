@@ -89,8 +89,8 @@ where
     In: DeserializeOwned + Send,
     Out: Serialize + Send,
 {
-    fn started(&mut self, first: First) -> Result<()> {
-        self.bytes.end.started(encode(self.codec, &first)?)
+    fn poll_started(&mut self, cx: &mut Context<'_>, first: &mut Option<First>) -> Poll<Result<()>> {
+        self.sending.poll(self.codec, first, |bytes| self.bytes.end.poll_started(cx, bytes))
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {

@@ -12,7 +12,8 @@ use crate::task::channel::SendError;
 ///
 /// A `poll_` that returns `Pending` has arranged to be polled again; a dropped one has taken or sent nothing.
 pub(crate) trait FarEnd<First, In, Out>: End + Send {
-    fn started(&mut self, first: First) -> Result<()>;
+    /// The value is there at the first poll, and again at whichever takes it.
+    fn poll_started(&mut self, cx: &mut Context<'_>, first: &mut Option<First>) -> Poll<Result<()>>;
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>>;
     /// A new value comes: forget what is kept of the last one.
     fn begin_send(&mut self) {}
@@ -84,9 +85,12 @@ impl<First, In, Out> Far<First, In, Out> {
     /// that the codec cannot carry.
     ///
     /// # Cancel safety
-    /// Completes at its first poll.
+    /// Completes at its first poll; but in a context a value of more than 512 KiB is encoded beside the actor's thread, and that
+    /// is waited for, also when it is cancelled meanwhile. If it is cancelled or dropped then, nothing has been said.
     pub async fn started(&mut self, first: First) -> Result<()> {
-        self.end.started(first)
+        let mut first = Some(first);
+        self.end.begin_send();
+        stay(&mut *self.end, |end, cx| end.poll_started(cx, &mut first)).await
     }
 
     /// The next value, or `None` when the opener has finished and everything was read.

@@ -1,6 +1,6 @@
 //! The far end of a dialog with another actor.
 
-use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -20,19 +20,19 @@ use crate::task::{CancelScope, Wait};
 /// The value that a sink has taken and for which there was no credit yet, as bytes.
 pub(super) type Kept = Option<Vec<u8>>;
 
-pub(super) struct RemoteFar<First, In: Send + 'static, Out: Send + 'static> {
+pub(super) struct RemoteFar<First: Send + 'static, In: Send + 'static, Out: Send + 'static> {
     wire: Arc<Wire>,
     id: DialogId,
     scope: CancelScope,
     receives: Wait,
     sends: Wait,
+    first: Outgoing<First>,
     incoming: Incoming<In>,
     outgoing: Outgoing<Out>,
     kept: Kept,
-    first: PhantomData<fn(First)>,
 }
 
-impl<First, In: Send + 'static, Out: Send + 'static> RemoteFar<First, In, Out> {
+impl<First: Send + 'static, In: Send + 'static, Out: Send + 'static> RemoteFar<First, In, Out> {
     pub(super) fn new(wire: Arc<Wire>, id: DialogId, scope: CancelScope) -> Self {
         Self {
             wire,
@@ -40,11 +40,22 @@ impl<First, In: Send + 'static, Out: Send + 'static> RemoteFar<First, In, Out> {
             scope,
             receives: Wait::default(),
             sends: Wait::default(),
+            first: Outgoing::default(),
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             kept: None,
-            first: PhantomData,
         }
+    }
+
+    /// Waits until a large first value has been encoded, as a send does.
+    fn poll_first(&mut self, cx: &mut Context<'_>, first: &mut Option<First>) -> Poll<Result<()>> {
+        let told = ready!(self.sends.check(cx));
+        if told.is_err() {
+            ready!(self.first.poll_cancelled(first, cx));
+            return Poll::Ready(told);
+        }
+        let encoded = self.first.poll_end(&self.wire, first, cx);
+        self.sent(encoded, cx)
     }
 
     /// After an attempt to send: what it came to, in words that say whose it was.
@@ -71,23 +82,29 @@ pub(super) fn refused(error: SendError) -> crate::Error {
     }
 }
 
-impl<First, In: Send + 'static, Out: Send + 'static> End for RemoteFar<First, In, Out> {
+impl<First: Send + 'static, In: Send + 'static, Out: Send + 'static> End for RemoteFar<First, In, Out> {
     fn leave(&mut self) {
+        self.first.leave();
         self.outgoing.leave();
     }
 }
 
 impl<First, In, Out> FarEnd<First, In, Out> for RemoteFar<First, In, Out>
 where
-    First: Serialize + Send,
+    First: Serialize + Send + 'static,
     In: DeserializeOwned + Send + 'static,
     Out: Serialize + Send + 'static,
 {
-    fn started(&mut self, first: First) -> Result<()> {
-        let mut bytes = Vec::new();
-        self.wire.encode(&first, &mut bytes)?;
-        let started = self.wire.step(|state| state.proto.started_from(self.id, &mut bytes));
-        started.map_err(|error| refused(error).context(self.wire.name_of(self.id)))
+    /// What is encoded at once is said at once, also by a task that is being cancelled.
+    fn poll_started(&mut self, cx: &mut Context<'_>, first: &mut Option<First>) -> Poll<Result<()>> {
+        self.first.begin(&self.wire, first)?;
+        if self.first.is_aside() {
+            ready!(self.poll_first(cx, first))?;
+        }
+        // There is one, so its memory is of no more use.
+        let mut encoded = mem::take(&mut self.first);
+        let started = self.wire.step(|state| state.proto.started_from(self.id, encoded.bytes()));
+        Poll::Ready(started.map_err(|error| refused(error).context(self.wire.name_of(self.id))))
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
@@ -110,6 +127,7 @@ where
     }
 
     fn begin_send(&mut self) {
+        self.first.forget();
         self.outgoing.forget();
     }
 
@@ -248,7 +266,7 @@ impl Wire {
         outgoing.encode(self, value)?;
         match self.step(|state| state.proto.send_from(id, outgoing.bytes())).map_err(refused)? {
             Sent::Queued => {}
-            Sent::NoCredit => *kept = Some(std::mem::take(outgoing.bytes())),
+            Sent::NoCredit => *kept = Some(mem::take(outgoing.bytes())),
         }
         Ok(())
     }

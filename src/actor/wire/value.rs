@@ -62,6 +62,11 @@ impl<T: Send + 'static> Outgoing<T> {
         self.aside.is_some()
     }
 
+    /// Whether there is no value, neither encoded nor on its way to that.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.encoded && !self.is_aside()
+    }
+
     /// The bytes of the value that was encoded last.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -89,6 +94,12 @@ impl<T: Send + 'static> Outgoing<T> {
         self.was_large = self.bytes.len() > AT_ONCE;
         Poll::Ready(encoded.result)
     }
+
+    /// Waits until the value has been encoded.
+    pub(super) fn poll_end(&mut self, wire: &Wire, value: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let encoded = ready!(self.poll_back(value, cx));
+        Poll::Ready(encoded.map_err(|error| wire.not_encoded(error)))
+    }
 }
 
 impl<T: Serialize + Send + 'static> Outgoing<T> {
@@ -98,20 +109,26 @@ impl<T: Serialize + Send + 'static> Outgoing<T> {
         wire.encode(value, &mut self.bytes)
     }
 
-    /// Encodes the value of the send that is waiting, unless that has been done. While it is done aside it is not there.
-    pub(super) fn poll_encode(&mut self, wire: &Wire, value: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.aside.is_none() && !self.encoded {
-            self.bytes.clear();
-            let wanted = value.as_ref().expect("a send is not polled after it has completed");
-            self.encoded = !self.was_large && wire.encode_within(wanted, &mut self.bytes, AT_ONCE)?;
-            if self.encoded {
-                self.was_large = self.bytes.len() > AT_ONCE;
-            } else {
-                self.aside = value.take().map(|value| encode_aside(wire.codec, value, mem::take(&mut self.bytes)));
-            }
+    /// Encodes the value, unless that has been done, or begins to do so aside, and then it is not there meanwhile.
+    pub(super) fn begin(&mut self, wire: &Wire, value: &mut Option<T>) -> Result<()> {
+        if !self.is_empty() {
+            return Ok(());
         }
-        let encoded = ready!(self.poll_back(value, cx));
-        Poll::Ready(encoded.map_err(|error| wire.not_encoded(error)))
+        self.bytes.clear();
+        let wanted = value.as_ref().expect("a send is not polled after it has completed");
+        self.encoded = !self.was_large && wire.encode_within(wanted, &mut self.bytes, AT_ONCE)?;
+        if self.encoded {
+            self.was_large = self.bytes.len() > AT_ONCE;
+        } else {
+            self.aside = value.take().map(|value| encode_aside(wire.codec, value, mem::take(&mut self.bytes)));
+        }
+        Ok(())
+    }
+
+    /// Encodes the value of the send that is waiting, unless that has been done.
+    pub(super) fn poll_encode(&mut self, wire: &Wire, value: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.begin(wire, value)?;
+        self.poll_end(wire, value, cx)
     }
 }
 

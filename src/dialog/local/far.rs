@@ -210,18 +210,18 @@ where
     Out: Send,
     R: Send,
 {
-    fn started(&mut self, first: First) -> Result<()> {
+    fn poll_started(&mut self, _: &mut Context<'_>, first: &mut Option<First>) -> Poll<Result<()>> {
         {
             let mut core = self.shared.lock();
             if let Some(cancelled) = core.cancelled() {
-                return Err(cancelled);
+                return Poll::Ready(Err(cancelled));
             }
             core.phase.started().map_err(|refused| Misuse::new(refused.to_string()))?;
-            core.first = Some(first);
+            core.first = first.take();
             self.link.announce(news::STARTED);
         }
         self.link.opener.wake();
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {

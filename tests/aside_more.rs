@@ -1,0 +1,244 @@
+//! A large value that a far task starts with, while it is encoded beside its actor's thread.
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_lite::StreamExt;
+use futures_lite::future::{or, yield_now, zip};
+use futures_util::stream::FuturesUnordered;
+use harness::eventually;
+use harness::gate::Gate;
+use pleach::Error;
+use pleach::actor::ActorNursery;
+use pleach::error::{Kind, RemoteError};
+use pleach::prelude::*;
+use pleach::task::CancelScope;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_bytes::ByteBuf;
+
+pleach::test_entry!();
+
+/// More than is encoded at once.
+const LARGE: usize = 1 << 20;
+/// Longer than a strand may go on after its cancel if it only waits.
+const LINGERS: Duration = Duration::from_millis(300);
+
+/// What becomes of a value once its gate is open.
+#[derive(Clone, Copy)]
+enum Fate {
+    Encoded,
+    Panics,
+}
+
+struct Item {
+    number: u32,
+    bytes: ByteBuf,
+    /// Encoded only once this is open.
+    held: Option<(Arc<Gate>, Fate)>,
+}
+
+impl Item {
+    fn small(number: u32) -> Self {
+        Self { number, bytes: ByteBuf::new(), held: None }
+    }
+
+    fn large(number: u32, gate: &Arc<Gate>, fate: Fate) -> Self {
+        Self { number, bytes: ByteBuf::from(vec![7; LARGE]), held: Some((gate.clone(), fate)) }
+    }
+}
+
+impl Serialize for Item {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        if let Some((gate, fate)) = &self.held
+            && gate.pass()
+        {
+            match fate {
+                Fate::Encoded => {}
+                Fate::Panics => panic!("no more bytes"),
+            }
+        }
+        (self.number, &self.bytes).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        <(u32, ByteBuf)>::deserialize(deserializer).map(|(number, bytes)| Self { number, bytes, held: None })
+    }
+}
+
+/// The gate of a test, which its far task knows by name: they are in one process, and on one thread.
+fn gate(name: &str) -> Arc<Gate> {
+    static GATES: Mutex<BTreeMap<String, Arc<Gate>>> = Mutex::new(BTreeMap::new());
+    GATES.lock().unwrap().entry(name.to_owned()).or_insert_with(Gate::new).clone()
+}
+
+/// The first values whose tasks were told of a cancel while they were encoded.
+static TOLD: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Starts with a large value. In a set of futures nobody polls it before it is woken.
+#[pleach::endpoint]
+async fn starts(mut far: Far<Item, (), ()>, name: String, number: u32) -> Result<()> {
+    let gate = gate(&name);
+    let fate = if name == "panics" { Fate::Panics } else { Fate::Encoded };
+    let started = {
+        let mut all = FuturesUnordered::new();
+        all.push(far.started(Item::large(number, &gate, fate)));
+        all.next().await.expect("there is one")
+    };
+    if started.as_ref().is_err_and(Error::is_cancelled) {
+        TOLD.lock().unwrap().push(number);
+    }
+    started
+}
+
+/// Begins with two first values that it leaves while they are encoded, one dropped and one cancelled, and starts with a third.
+#[pleach::endpoint]
+async fn starts_anew(mut far: Far<Item, (), ()>) -> Result<()> {
+    let gate = Gate::new();
+    let dropped = CancelScope::new().run(async {
+        let said = async { far.started(Item::large(1, &gate, Fate::Encoded)).await.map(|()| true) };
+        let left = async {
+            gate.reached().await;
+            Ok(false)
+        };
+        or(said, left).await
+    });
+    let dropped = async {
+        assert_eq!(dropped.await?, Some(false), "it is not said before it is encoded");
+        Ok(())
+    };
+    assert!(goes_on(&gate, dropped).await?, "what was begun in the scope goes on");
+    let (gate, scope) = (Gate::new(), CancelScope::new());
+    let cancelled = scope.run(far.started(Item::large(2, &gate, Fate::Encoded)));
+    let cancel = async {
+        gate.reached().await;
+        scope.cancel("another one");
+        gate.open();
+    };
+    assert!(zip(cancelled, cancel).await.0?.is_none(), "it was cancelled");
+    far.started(Item::small(3)).await
+}
+
+#[pleach::endpoint]
+async fn echo(mut far: Far<(), u32, u32>) -> Result<()> {
+    far.started(()).await?;
+    while let Some(n) = far.recv().await? {
+        far.send(n).await?;
+    }
+    Ok(())
+}
+
+/// Talks with an actor of this process, where its gates are.
+async fn with_worker(talk: impl AsyncFnOnce(&Portal) -> Result<()>) -> Result<()> {
+    let worker = async |n: ActorNursery| {
+        let worker = n.actor("worker").carrier(Carrier::Mem).expose(starts).expose(starts_anew);
+        let worker = worker.expose(echo).start().await?;
+        talk(&worker).await?;
+        worker.cancel_actor().await
+    };
+    eventually(actor_nursery(worker)).await
+}
+
+/// Round trips while somebody stands at the gate, which is opened then.
+async fn trips_at(gate: &Gate, worker: &Portal) -> Result<()> {
+    gate.reached().await;
+    let body = async |mut near: Near<u32, u32, ()>, ()| {
+        for n in 0..20 {
+            near.send(n).await?;
+            assert_eq!(near.recv().await?, Some(n));
+        }
+        near.finish().await
+    };
+    worker.open_context(echo, (), body).await?;
+    gate.open();
+    Ok(())
+}
+
+/// Whether this goes on as long as the gate is closed.
+async fn goes_on(gate: &Gate, waits: impl Future<Output = Result<()>>) -> Result<bool> {
+    let mut waits = pin!(waits);
+    let turns = async {
+        gate.reached().await;
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        Ok(true)
+    };
+    let ended = async { waits.as_mut().await.map(|()| false) };
+    let goes_on = or(ended, turns).await?;
+    gate.open();
+    if goes_on {
+        waits.await?;
+    }
+    Ok(goes_on)
+}
+
+#[pleach::test]
+async fn t06_round_trips_go_on_while_a_large_first_value_is_encoded() -> Result<()> {
+    with_worker(async |worker| {
+        let body = async |near: Near<(), (), ()>, first: Item| {
+            assert_eq!((first.number, first.bytes.len()), (5, LARGE));
+            near.finish().await
+        };
+        let opened = worker.open_context(starts, ("beside".to_owned(), 5), body);
+        let (opened, went_on) = zip(opened, trips_at(&gate("beside"), worker)).await;
+        went_on.and(opened)
+    })
+    .await
+}
+
+#[pleach::test]
+async fn t06_c02_a_far_task_that_is_cancelled_while_its_first_value_is_encoded_has_not_started() -> Result<()> {
+    with_worker(async |worker| {
+        let (gate, scope) = (gate("cancelled"), CancelScope::new());
+        let body = async |_: Near<(), (), ()>, _: Item| -> Result<()> { panic!("it has not started") };
+        let opened = scope.run(async { worker.open_context(starts, ("cancelled".to_owned(), 6), body).await });
+        let cancel = async {
+            gate.reached().await;
+            scope.cancel("no longer wanted");
+            sleep(LINGERS).await?;
+            assert!(!TOLD.lock().unwrap().contains(&6), "it waits for its value");
+            gate.open();
+            Ok::<_, Error>(())
+        };
+        let (opened, cancelled) = zip(opened, cancel).await;
+        cancelled?;
+        assert!(opened?.is_none(), "it was cancelled");
+        assert!(TOLD.lock().unwrap().contains(&6), "it was told where it waited");
+        Ok(())
+    })
+    .await
+}
+
+#[pleach::test]
+async fn c08_d03_a_first_value_that_was_left_while_it_is_encoded_is_waited_for_and_another_one_can_be_said()
+-> Result<()> {
+    with_worker(async |worker| {
+        let body = async |near: Near<(), (), ()>, first: Item| {
+            assert_eq!((first.number, first.bytes.len()), (3, 0));
+            near.finish().await
+        };
+        worker.open_context(starts_anew, (), body).await
+    })
+    .await
+}
+
+#[pleach::test]
+async fn c14_a_panic_while_a_large_first_value_is_encoded_is_one_of_the_far_task_with_its_place() -> Result<()> {
+    with_worker(async |worker| {
+        gate("panics").open();
+        let body = async |_: Near<(), (), ()>, _: Item| Ok(());
+        let failed = worker.open_context(starts, ("panics".to_owned(), 7), body).await.expect_err("it panics");
+        let remote = failed.downcast_ref::<RemoteError>().expect("what the far task failed with");
+        assert_eq!(remote.kind, Kind::Panicked, "{remote:?}");
+        assert!(remote.message.contains("no more bytes"), "{remote:?}");
+        assert!(remote.location.as_ref().is_some_and(|place| place.contains("aside_more.rs")), "{remote:?}");
+        Ok(())
+    })
+    .await
+}
