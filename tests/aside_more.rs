@@ -1,4 +1,4 @@
-//! A large value that a far task starts with, while it is encoded beside its actor's thread.
+//! A large value that a far task starts with, or that a sink has taken, while it is encoded beside its actor's thread.
 
 mod harness;
 
@@ -9,14 +9,17 @@ use std::time::Duration;
 
 use futures_lite::StreamExt;
 use futures_lite::future::{or, yield_now, zip};
+use futures_util::SinkExt;
 use futures_util::stream::FuturesUnordered;
 use harness::eventually;
 use harness::gate::Gate;
 use pleach::Error;
 use pleach::actor::ActorNursery;
+use pleach::codec::EncodeError;
 use pleach::error::{Kind, RemoteError};
 use pleach::prelude::*;
 use pleach::task::CancelScope;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 
@@ -31,6 +34,7 @@ const LINGERS: Duration = Duration::from_millis(300);
 #[derive(Clone, Copy)]
 enum Fate {
     Encoded,
+    Refused,
     Panics,
 }
 
@@ -58,6 +62,7 @@ impl Serialize for Item {
         {
             match fate {
                 Fate::Encoded => {}
+                Fate::Refused => return Err(S::Error::custom("no such bytes")),
                 Fate::Panics => panic!("no more bytes"),
             }
         }
@@ -124,6 +129,26 @@ async fn starts_anew(mut far: Far<Item, (), ()>) -> Result<()> {
     far.started(Item::small(3)).await
 }
 
+/// The numbers of what it has received.
+#[pleach::endpoint]
+async fn collects(mut far: Far<(), Item, ()>) -> Result<Vec<u32>> {
+    far.started(()).await?;
+    let mut numbers = Vec::new();
+    while let Some(item) = far.recv().await? {
+        numbers.push(item.number);
+    }
+    Ok(numbers)
+}
+
+/// A large value and a small one by its sink.
+#[pleach::endpoint]
+async fn feeds(mut far: Far<(), (), Item>, name: String) -> Result<()> {
+    far.started(()).await?;
+    far.feed(Item::large(1, &gate(&name), Fate::Encoded)).await?;
+    far.feed(Item::small(2)).await?;
+    far.close().await
+}
+
 #[pleach::endpoint]
 async fn echo(mut far: Far<(), u32, u32>) -> Result<()> {
     far.started(()).await?;
@@ -137,7 +162,7 @@ async fn echo(mut far: Far<(), u32, u32>) -> Result<()> {
 async fn with_worker(talk: impl AsyncFnOnce(&Portal) -> Result<()>) -> Result<()> {
     let worker = async |n: ActorNursery| {
         let worker = n.actor("worker").carrier(Carrier::Mem).expose(starts).expose(starts_anew);
-        let worker = worker.expose(echo).start().await?;
+        let worker = worker.expose(collects).expose(feeds).expose(echo).start().await?;
         talk(&worker).await?;
         worker.cancel_actor().await
     };
@@ -239,6 +264,117 @@ async fn c14_a_panic_while_a_large_first_value_is_encoded_is_one_of_the_far_task
         assert!(remote.message.contains("no more bytes"), "{remote:?}");
         assert!(remote.location.as_ref().is_some_and(|place| place.contains("aside_more.rs")), "{remote:?}");
         Ok(())
+    })
+    .await
+}
+
+#[pleach::test]
+async fn t06_d08_round_trips_go_on_while_a_sink_has_a_large_value_and_what_it_takes_keeps_its_order() -> Result<()> {
+    with_worker(async |worker| {
+        let body = async |mut near: Near<Item, (), Vec<u32>>, ()| {
+            let gate = Gate::new();
+            near.feed(Item::large(1, &gate, Fate::Encoded)).await?;
+            let refused = near.try_send(Item::small(2)).expect_err("the one before it is being encoded");
+            let feeds = async {
+                near.feed(refused.into_value()).await?;
+                near.feed(Item::small(3)).await?;
+                near.close().await
+            };
+            let (fed, went_on) = zip(feeds, trips_at(&gate, worker)).await;
+            went_on.and(fed)?;
+            near.finish().await
+        };
+        assert_eq!(worker.open_context(collects, (), body).await?, [1, 2, 3]);
+        Ok(())
+    })
+    .await
+}
+
+#[pleach::test]
+async fn t06_d08_the_same_of_the_sink_of_a_far_task() -> Result<()> {
+    with_worker(async |worker| {
+        let body = async |mut near: Near<(), Item, ()>, ()| {
+            let mut numbers = Vec::new();
+            while let Some(item) = near.recv().await? {
+                numbers.push(item.number);
+            }
+            near.finish().await?;
+            Ok(numbers)
+        };
+        let opened = worker.open_context(feeds, ("far".to_owned(),), body);
+        let (opened, went_on) = zip(opened, trips_at(&gate("far"), worker)).await;
+        went_on?;
+        assert_eq!(opened?, [1, 2]);
+        Ok(())
+    })
+    .await
+}
+
+#[pleach::test]
+async fn t06_what_a_sink_could_not_encode_is_said_by_whatever_comes_next_and_once() -> Result<()> {
+    with_worker(async |worker| {
+        let body = async |mut near: Near<Item, (), Vec<u32>>, ()| {
+            let gate = Gate::new();
+            gate.open();
+            for next in ["flush", "feed", "send", "close"] {
+                near.feed(Item::large(1, &gate, Fate::Refused)).await?;
+                let said = match next {
+                    "flush" => near.flush().await,
+                    "feed" => near.feed(Item::small(2)).await,
+                    "send" => near.send(Item::small(3)).await.map_err(Error::from),
+                    _ => near.close().await,
+                };
+                let said = said.expect_err("it cannot be encoded");
+                let refused = said.downcast_ref::<EncodeError>().expect("the reason");
+                assert!(refused.cause.contains("no such bytes") && refused.type_name.contains("Item"), "{said}");
+                near.flush().await?;
+            }
+            near.send(Item::small(4)).await?;
+            near.finish().await
+        };
+        assert_eq!(worker.open_context(collects, (), body).await?, [4]);
+        Ok(())
+    })
+    .await
+}
+
+#[pleach::test]
+async fn l26_a_large_value_that_a_sink_has_taken_is_not_lost_with_a_receive_that_is_left() -> Result<()> {
+    with_worker(async |worker| {
+        let body = async |mut near: Near<Item, (), Vec<u32>>, ()| {
+            let gate = Gate::new();
+            near.feed(Item::large(1, &gate, Fate::Encoded)).await?;
+            let received = async { near.recv().await.map(|_| true) };
+            let left = async {
+                gate.reached().await;
+                Ok(false)
+            };
+            assert!(!or(received, left).await?, "nothing comes");
+            gate.open();
+            near.finish().await
+        };
+        assert_eq!(worker.open_context(collects, (), body).await?, [1]);
+        Ok(())
+    })
+    .await
+}
+
+#[pleach::test]
+async fn c08_a_scope_waits_for_what_encodes_a_value_of_a_sink_that_was_dropped() -> Result<()> {
+    with_worker(async |worker| {
+        let body = async |mut near: Near<Item, (), Vec<u32>>, ()| {
+            let gate = Gate::new();
+            let scope = CancelScope::new();
+            let drops = scope.run(async {
+                near.feed(Item::large(1, &gate, Fate::Encoded)).await?;
+                gate.reached().await;
+                drop(near);
+                Ok(())
+            });
+            assert!(goes_on(&gate, async { drops.await.map(drop) }).await?, "what was begun in it goes on");
+            Ok(())
+        };
+        worker.open_context(collects, (), body).await
     })
     .await
 }

@@ -46,6 +46,11 @@ impl<T: Send + 'static> Aside<T> {
         Self(slot)
     }
 
+    /// Whether it has been done.
+    pub(super) fn is_done(&self) -> bool {
+        !self.0.is_begun()
+    }
+
     /// Ready once, when it is done: with what it gives, or with its panic.
     pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Raised>> {
         let ended = ready!(self.0.poll(cx));
@@ -73,7 +78,7 @@ impl<T: Send + 'static> Aside<T> {
 
 impl<T: Send + 'static> Drop for Aside<T> {
     fn drop(&mut self) {
-        if !self.0.is_begun() {
+        if self.is_done() {
             return;
         }
         self.0.unwanted.store(true, Ordering::Release);

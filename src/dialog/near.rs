@@ -40,7 +40,8 @@ pub(crate) trait NearEnd<In, Out, R>: End + Send {
 ///
 /// It is also a `Stream` of `Result<Out>` and a `Sink` of `In`, of futures' kind.
 /// They wait, end and fail as `recv` and `send` do; a stream ends after its first error. Closing the sink is
-/// [`stop`](Near::stop).
+/// [`stop`](Near::stop). In a context a value of more than 512 KiB is encoded beside the actor's thread once the sink has taken it:
+/// it goes, or is refused, when the sink is flushed, closed or given the next value.
 ///
 /// ```
 /// use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
@@ -106,7 +107,8 @@ impl<In, Out, R> Near<In, Out, R> {
 
     /// Says that nothing more will be sent: the far task's `recv` gives `None` when it has read the rest.
     ///
-    /// Values can still be received. What a sink has taken and not flushed is dropped if there is no room for it now.
+    /// Values can still be received. What a sink has taken and not flushed is dropped if there is no room for it now, or if it
+    /// is still being encoded.
     pub fn stop(&mut self) {
         self.end.stop();
     }

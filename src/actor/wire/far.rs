@@ -17,9 +17,6 @@ use crate::proto::event::{DialogId, Received, SendError, Sent};
 use crate::proto::segments::Segments;
 use crate::task::{CancelScope, Wait};
 
-/// The value that a sink has taken and for which there was no credit yet, as bytes.
-pub(super) type Kept = Option<Vec<u8>>;
-
 pub(super) struct RemoteFar<First: Send + 'static, In: Send + 'static, Out: Send + 'static> {
     wire: Arc<Wire>,
     id: DialogId,
@@ -29,7 +26,8 @@ pub(super) struct RemoteFar<First: Send + 'static, In: Send + 'static, Out: Send
     first: Outgoing<First>,
     incoming: Incoming<In>,
     outgoing: Outgoing<Out>,
-    kept: Kept,
+    /// What a sink has taken and has not been sent yet.
+    kept: Outgoing<Out>,
 }
 
 impl<First: Send + 'static, In: Send + 'static, Out: Send + 'static> RemoteFar<First, In, Out> {
@@ -43,7 +41,7 @@ impl<First: Send + 'static, In: Send + 'static, Out: Send + 'static> RemoteFar<F
             first: Outgoing::default(),
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
-            kept: None,
+            kept: Outgoing::default(),
         }
     }
 
@@ -150,7 +148,7 @@ where
     }
 
     fn start_send(&mut self, value: Out) -> Result<()> {
-        let started = self.wire.put_or_keep(self.id, &value, &mut self.outgoing, &mut self.kept);
+        let started = self.wire.put_or_keep(self.id, value, &mut self.kept);
         started.map_err(|error| error.context(self.wire.name_of(self.id)))
     }
 
@@ -201,7 +199,7 @@ impl Wire {
         id: DialogId,
         value: T,
         outgoing: &mut Outgoing<T>,
-        kept: &mut Kept,
+        kept: &mut Outgoing<T>,
     ) -> Result<(), TrySendError<T>> {
         match self.put_kept(id, kept) {
             Ok(true) => {}
@@ -226,7 +224,7 @@ impl Wire {
         id: DialogId,
         value: &mut Option<T>,
         outgoing: &mut Outgoing<T>,
-        kept: &mut Kept,
+        kept: &mut Outgoing<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<()>> {
         ready!(self.poll_kept(id, kept, cx))?;
@@ -236,39 +234,50 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what a sink has kept, if it has, or registers.
-    pub(super) fn poll_kept(&self, id: DialogId, kept: &mut Kept, cx: &Context<'_>) -> Poll<Result<()>> {
-        let Some(bytes) = kept else { return Poll::Ready(Ok(())) };
-        let sent = ready!(self.poll_bytes(id, bytes, cx));
-        *kept = None;
+    /// Sends what a sink has kept, if it has, once it has been encoded; or registers.
+    pub(super) fn poll_kept<T: Send + 'static>(
+        &self,
+        id: DialogId,
+        kept: &mut Outgoing<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
+        if kept.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(kept.poll_end(self, &mut None, cx))?;
+        let sent = ready!(self.poll_bytes(id, kept.bytes(), cx));
+        kept.forget();
         Poll::Ready(sent)
     }
 
-    /// Sends what a sink has kept if there is credit now: whether nothing is kept any more.
-    pub(super) fn put_kept(&self, id: DialogId, kept: &mut Kept) -> Result<bool> {
-        let Some(bytes) = kept else { return Ok(true) };
-        let sent = self.step(|state| state.proto.send_from(id, bytes)).map_err(refused)?;
-        kept.take_if(|_| sent == Sent::Queued);
-        Ok(kept.is_none())
+    /// Sends what a sink has kept if it has been encoded and there is credit now: whether nothing is kept any more.
+    pub(super) fn put_kept<T: Send + 'static>(&self, id: DialogId, kept: &mut Outgoing<T>) -> Result<bool> {
+        if kept.is_empty() || !kept.has_ended(self)? {
+            return Ok(kept.is_empty());
+        }
+        let sent = self.step(|state| state.proto.send_from(id, kept.bytes()));
+        if matches!(sent, Ok(Sent::NoCredit)) {
+            return Ok(false);
+        }
+        kept.forget();
+        sent.map(|_| true).map_err(refused)
     }
 
-    /// Encodes the value and sends it, or keeps it until there is credit.
+    /// Encodes the value, a large one aside, and sends it, or keeps it until that is done and there is credit.
     pub(super) fn put_or_keep<T: Serialize + Send + 'static>(
         &self,
         id: DialogId,
-        value: &T,
-        outgoing: &mut Outgoing<T>,
-        kept: &mut Kept,
+        value: T,
+        kept: &mut Outgoing<T>,
     ) -> Result<()> {
         if !self.put_kept(id, kept)? {
             return Err(started_unready(TrySendError::Full(())));
         }
-        outgoing.encode(self, value)?;
-        match self.step(|state| state.proto.send_from(id, outgoing.bytes())).map_err(refused)? {
-            Sent::Queued => {}
-            Sent::NoCredit => *kept = Some(mem::take(outgoing.bytes())),
+        kept.begin(self, &mut Some(value))?;
+        if kept.is_aside() {
+            return Ok(());
         }
-        Ok(())
+        self.put_kept(id, kept).map(drop)
     }
 
     fn poll_bytes(&self, id: DialogId, bytes: &mut Vec<u8>, cx: &Context<'_>) -> Poll<Result<()>> {

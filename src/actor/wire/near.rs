@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::far::Kept;
 use super::value::{Incoming, Outgoing};
 use super::{Waiting, Wire, register};
 use crate::actor::endpoint::Target;
@@ -199,7 +198,7 @@ where
             sends: Wait::default(),
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
-            kept: None,
+            kept: Outgoing::default(),
             result: Incoming::default(),
         })
     }
@@ -275,7 +274,8 @@ struct RemoteNear<In: Send + 'static, Out: Send + 'static, R: Send + 'static> {
     sends: Wait,
     incoming: Incoming<Out>,
     outgoing: Outgoing<In>,
-    kept: Kept,
+    /// What a sink has taken and has not been sent yet.
+    kept: Outgoing<In>,
     result: Incoming<R>,
 }
 
@@ -400,7 +400,7 @@ where
 
     fn start_send(&mut self, value: In) -> Result<()> {
         let open = &self.shared.open;
-        let started = open.wire.put_or_keep(open.id, &value, &mut self.outgoing, &mut self.kept);
+        let started = open.wire.put_or_keep(open.id, value, &mut self.kept);
         started.map_err(|error| self.refusal(error.context(open.name())))
     }
 

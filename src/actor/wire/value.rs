@@ -2,7 +2,7 @@
 //! are large, since its other dialogs would wait as long as that takes.
 
 use std::mem;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ pub(super) const AT_ONCE: usize = 512 * 1024;
 /// The largest buffer that is kept for the next value; to free a larger one takes a while too.
 const KEEP: usize = 4 * 1024 * 1024;
 
-/// The value that is being sent, in memory that is kept from one to the next.
+/// The value that is being sent, or that a sink has taken to send it, in memory that is kept from one to the next.
 pub(super) struct Outgoing<T: Send + 'static> {
     bytes: Vec<u8>,
     /// They are the value of the send that is waiting: it is not encoded again at each attempt.
@@ -99,6 +99,17 @@ impl<T: Send + 'static> Outgoing<T> {
     pub(super) fn poll_end(&mut self, wire: &Wire, value: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let encoded = ready!(self.poll_back(value, cx));
         Poll::Ready(encoded.map_err(|error| wire.not_encoded(error)))
+    }
+
+    /// Whether it has been by now, of a value that nobody wants back. Whoever waits for it goes on to do so.
+    pub(super) fn has_ended(&mut self, wire: &Wire) -> Result<bool> {
+        if self.aside.as_ref().is_some_and(|aside| !aside.is_done()) {
+            return Ok(false);
+        }
+        match self.poll_end(wire, &mut None, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ended) => ended.map(|()| true),
+            Poll::Pending => Ok(false),
+        }
     }
 }
 
