@@ -1,4 +1,5 @@
-//! A large value that a far task starts with, or that a sink has taken, while it is encoded beside its actor's thread.
+//! A large value that a far task starts with, that a sink has taken or that a call has as its argument, while it is encoded beside
+//! its actor's thread.
 
 mod harness;
 
@@ -149,6 +150,21 @@ async fn feeds(mut far: Far<(), (), Item>, name: String) -> Result<()> {
     far.close().await
 }
 
+/// The numbers of what it was called with.
+static CALLED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+#[pleach::endpoint]
+async fn measures(item: Item) -> Result<usize> {
+    CALLED.lock().unwrap().push(item.number);
+    Ok(item.bytes.len())
+}
+
+#[pleach::endpoint]
+async fn measures_in_a_dialog(mut far: Far<usize, (), ()>, item: Item) -> Result<()> {
+    CALLED.lock().unwrap().push(item.number);
+    far.started(item.bytes.len()).await
+}
+
 #[pleach::endpoint]
 async fn echo(mut far: Far<(), u32, u32>) -> Result<()> {
     far.started(()).await?;
@@ -162,7 +178,8 @@ async fn echo(mut far: Far<(), u32, u32>) -> Result<()> {
 async fn with_worker(talk: impl AsyncFnOnce(&Portal) -> Result<()>) -> Result<()> {
     let worker = async |n: ActorNursery| {
         let worker = n.actor("worker").carrier(Carrier::Mem).expose(starts).expose(starts_anew);
-        let worker = worker.expose(collects).expose(feeds).expose(echo).start().await?;
+        let worker = worker.expose(collects).expose(feeds).expose(echo);
+        let worker = worker.expose(measures).expose(measures_in_a_dialog).start().await?;
         talk(&worker).await?;
         worker.cancel_actor().await
     };
@@ -375,6 +392,74 @@ async fn c08_a_scope_waits_for_what_encodes_a_value_of_a_sink_that_was_dropped()
             Ok(())
         };
         worker.open_context(collects, (), body).await
+    })
+    .await
+}
+
+#[pleach::test]
+async fn t06_round_trips_go_on_while_large_arguments_are_encoded() -> Result<()> {
+    with_worker(async |worker| {
+        let gate = Gate::new();
+        let called = worker.run(measures, (Item::large(20, &gate, Fate::Encoded),));
+        let (called, went_on) = zip(called, trips_at(&gate, worker)).await;
+        went_on?;
+        assert_eq!(called?, LARGE);
+        let gate = Gate::new();
+        let body = async |near: Near<(), (), ()>, length: usize| near.finish().await.map(|()| length);
+        let opened = worker.open_context(measures_in_a_dialog, (Item::large(21, &gate, Fate::Encoded),), body);
+        let (opened, went_on) = zip(opened, trips_at(&gate, worker)).await;
+        went_on?;
+        assert_eq!(opened?, LARGE);
+        Ok(())
+    })
+    .await
+}
+
+#[pleach::test]
+async fn d10_what_is_cancelled_while_its_arguments_are_encoded_is_not_begun() -> Result<()> {
+    with_worker(async |worker| {
+        let gates = [Gate::new(), Gate::new()];
+        let scope = CancelScope::new();
+        let arguments = |n: u32| (Item::large(30 + n, &gates[n as usize], Fate::Encoded),);
+        let body = async |_: Near<(), (), ()>, _: usize| -> Result<()> { panic!("it has not begun") };
+        let called = scope.run(async {
+            let (called, opened) =
+                zip(worker.run(measures, arguments(0)), worker.open_context(measures_in_a_dialog, arguments(1), body))
+                    .await;
+            called.map(drop).and(opened)
+        });
+        let cancel = async {
+            for gate in &gates {
+                gate.reached().await;
+            }
+            scope.cancel("no longer wanted");
+            gates.iter().for_each(|gate| gate.open());
+            // They would go the same way as these.
+            trips_at(&gates[0], worker).await
+        };
+        let (called, went_on) = zip(called, cancel).await;
+        went_on?;
+        assert!(called?.is_none(), "it was cancelled");
+        trips_at(&gates[0], worker).await?;
+        assert!(!CALLED.lock().unwrap().iter().any(|number| (30..32).contains(number)));
+        Ok(())
+    })
+    .await
+}
+
+#[pleach::test]
+async fn t03_c14_large_arguments_that_cannot_be_encoded_fail_their_call() -> Result<()> {
+    with_worker(async |worker| {
+        let gate = Gate::new();
+        gate.open();
+        let refused = worker.run(measures, (Item::large(40, &gate, Fate::Refused),)).await.expect_err("no such bytes");
+        let refused = refused.downcast_ref::<EncodeError>().expect("the reason");
+        assert!(refused.cause.contains("no such bytes") && refused.type_name.contains("Item"), "{refused}");
+        let panics = CancelScope::new();
+        let panicked = panics.run(worker.run(measures, (Item::large(41, &gate, Fate::Panics),))).await;
+        assert_eq!(panicked.expect_err("it panics").kind(), Kind::Panicked);
+        assert!(!CALLED.lock().unwrap().iter().any(|number| (40..42).contains(number)));
+        Ok(())
     })
     .await
 }

@@ -43,7 +43,7 @@ use crate::Result;
 pub async fn run_in_actor<F, A, R>(function: F, arguments: A) -> Result<R>
 where
     F: CallFn<A, Output = R>,
-    A: Serialize,
+    A: Serialize + Send + 'static,
     R: DeserializeOwned + Send + 'static,
 {
     let name = name(&function.target()?.name);
@@ -83,7 +83,7 @@ impl ActorBuilder {
     pub async fn run<F, A, R>(self, function: F, arguments: A) -> Result<R>
     where
         F: CallFn<A, Output = R>,
-        A: Serialize,
+        A: Serialize + Send + 'static,
         R: DeserializeOwned + Send + 'static,
     {
         let actor = OneCall(self.expose_type_of(&function).start().await?);

@@ -73,14 +73,14 @@ impl Portal {
     pub async fn run<F, A, R>(&self, function: F, arguments: A) -> Result<R>
     where
         F: CallFn<A, Output = R>,
-        A: Serialize,
+        A: Serialize + Send + 'static,
         R: DeserializeOwned + Send + 'static,
     {
         let target = function.target()?;
         drop(function);
         self.child.check_not_over(&target.name)?;
         not_cancelled().await?;
-        wire::call(self.child.wire(), &target, &arguments, self.child.grace().saturating_add(AIR)).await
+        wire::call(self.child.wire(), &target, arguments, self.child.grace().saturating_add(AIR)).await
     }
 
     /// Opens a dialog with an endpoint there, and runs `body` with this side's end and the first value.
@@ -138,7 +138,7 @@ impl Portal {
         In: Serialize + Send + 'static,
         Out: DeserializeOwned + Send + 'static,
         R: DeserializeOwned + Send + 'static,
-        A: Serialize,
+        A: Serialize + Send + 'static,
         B: FnOnce(Near<In, Out, R>, First) -> Fut,
         Fut: Future<Output = Result<T>>,
     {
@@ -146,7 +146,7 @@ impl Portal {
         drop(function);
         self.child.check_not_over(&target.name)?;
         not_cancelled().await?;
-        let opener = RemoteOpener::<First, R>::open(self.child.wire(), &target, &arguments)?;
+        let opener = RemoteOpener::<First, R>::open(self.child.wire(), &target, arguments).await?;
         let near = opener.near();
         converse(opener, self.bounds(), |first| body(near, first)).await
     }

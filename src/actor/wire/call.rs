@@ -20,12 +20,12 @@ use crate::{Error, Result};
 
 /// Runs a function of arguments only in the peer, and completes when it has ended there. `bound` is how long it may take
 /// to end after a cancel.
-pub(in crate::actor) async fn call<A, R>(wire: &Arc<Wire>, target: &Target, arguments: &A, bound: Duration) -> Result<R>
+pub(in crate::actor) async fn call<A, R>(wire: &Arc<Wire>, target: &Target, arguments: A, bound: Duration) -> Result<R>
 where
-    A: Serialize,
+    A: Serialize + Send + 'static,
     R: DeserializeOwned + Send + 'static,
 {
-    let shared = Shared::new(Open::start(wire, target, arguments, true)?);
+    let shared = Shared::new(Open::start(wire, target, arguments, true).await?);
     let mut held = Held { shared: Some(shared), bound };
     let mut wait = Wait::default();
     // An outcome that is already there wins over a cancel: the call has happened.

@@ -155,7 +155,7 @@ impl Inbound {
     /// If the codec cannot carry it.
     #[doc(hidden)]
     pub async fn encode<R: Serialize + Send + 'static>(&self, result: R) -> Result<Vec<u8>> {
-        let encoded = encode_all(&self.wire, result).await;
+        let encoded = encode_all(&self.wire, result, Vec::new()).await;
         encoded.map_err(|error| error.context(format!("the result of {}", self.wire.name_of(self.id))))
     }
 }

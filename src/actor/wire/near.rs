@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::value::{Incoming, Outgoing};
+use super::value::{AT_ONCE, Incoming, Outgoing, encode_all};
 use super::{Waiting, Wire, register};
 use crate::actor::endpoint::Target;
 use crate::dialog::local::{far_failed, runtime_await};
@@ -18,7 +18,7 @@ use crate::error::{Closed, Misuse, Reason};
 use crate::proto::event::{DialogId, OpenError, Outcome, Received};
 use crate::proto::segments::Segments;
 use crate::proto::start::Start;
-use crate::task::Wait;
+use crate::task::{Wait, not_cancelled};
 use crate::{Error, Result};
 
 /// A dialog of ours with the peer, from its start to its outcome; forgotten when the last end is dropped.
@@ -31,7 +31,11 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn start<A: Serialize>(wire: &Arc<Wire>, target: &Target, arguments: &A, call: bool) -> Result<Self> {
+    /// If the scope around is cancelled while the arguments are being encoded, nothing is opened.
+    pub(super) async fn start<A>(wire: &Arc<Wire>, target: &Target, arguments: A, call: bool) -> Result<Self>
+    where
+        A: Serialize + Send + 'static,
+    {
         let mut bytes = vec![u8::from(call)];
         let start = Start {
             endpoint: &target.name,
@@ -41,7 +45,14 @@ impl Open {
             args: &[],
         };
         start.encode_head(&mut bytes).map_err(|error| Misuse::new(error.to_string()))?;
-        wire.encode(arguments, &mut bytes)?;
+        let bytes = encode_all(wire, arguments, bytes).await?;
+        if bytes.len() > AT_ONCE {
+            not_cancelled().await?;
+        }
+        Self::send(wire, target, bytes)
+    }
+
+    fn send(wire: &Arc<Wire>, target: &Target, mut bytes: Vec<u8>) -> Result<Self> {
         let waiting = Waiting { endpoint: target.name.clone(), ..Waiting::default() };
         let ended = waiting.ended.clone();
         let opened = wire.step(|state| {
@@ -180,8 +191,11 @@ where
     ///
     /// # Errors
     /// Arguments that the codec cannot carry or that are over the limit; too many open dialogs; a peer that is gone.
-    pub(in crate::actor) fn open<A: Serialize>(wire: &Arc<Wire>, target: &Target, arguments: &A) -> Result<Self> {
-        let open = Open::start(wire, target, arguments, false)?;
+    pub(in crate::actor) async fn open<A>(wire: &Arc<Wire>, target: &Target, arguments: A) -> Result<Self>
+    where
+        A: Serialize + Send + 'static,
+    {
+        let open = Open::start(wire, target, arguments, false).await?;
         let shared = Arc::new(Shared::new(open));
         Ok(Self { shared, registered: None, first: Incoming::default(), result: PhantomData })
     }

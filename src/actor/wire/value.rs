@@ -213,12 +213,11 @@ where
     })
 }
 
-/// A value that nothing can be asked for beside, as bytes.
-pub(super) async fn encode_all<T>(wire: &Wire, value: T) -> Result<Vec<u8>>
+/// Puts a value that nothing can be asked for beside behind these bytes.
+pub(super) async fn encode_all<T>(wire: &Wire, value: T, mut bytes: Vec<u8>) -> Result<Vec<u8>>
 where
     T: Serialize + Send + 'static,
 {
-    let mut bytes = Vec::new();
     if wire.encode_within(&value, &mut bytes, AT_ONCE)? {
         return Ok(bytes);
     }
