@@ -98,15 +98,13 @@ impl Codec {
     /// [`EncodeError`] if the codec cannot carry the value, or it fails to serialize itself; `out` is then as before.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let before = out.len();
-        let result = match self {
-            Self::MsgPack => to_msgpack(value, &mut *out),
-            Self::Json => to_json(value, &mut *out),
-            Self::Own(own) => own::encode(own, value, out),
-        };
-        result.map_err(|cause| {
-            out.truncate(before);
-            EncodeError::new::<T>(self, &cause)
-        })
+        match self {
+            Self::MsgPack => {
+                to_msgpack(value, &mut *out).map_err(|cause| refused::<T>(Self::MsgPack, cause, out, before))
+            }
+            Self::Json => to_json(value, &mut *out).map_err(|cause| refused::<T>(Self::Json, cause, out, before)),
+            Self::Own(own) => own::encode(own, value, out).map_err(|cause| refused::<T>(self, cause, out, before)),
+        }
     }
 
     /// Appends the encoded value to `out` if it has not more bytes than `room`, and says whether it has. A codec that is not one
@@ -123,8 +121,8 @@ impl Codec {
         let before = out.len();
         let mut brim = Brim::new(out, room);
         let result = match self {
-            Self::MsgPack => to_msgpack(value, &mut brim),
-            Self::Json => to_json(value, &mut brim),
+            Self::MsgPack => to_msgpack(value, &mut brim).map_err(|cause| cause.to_string()),
+            Self::Json => to_json(value, &mut brim).map_err(|cause| cause.to_string()),
             Self::Own(_) => return self.encode(value, out).map(|()| true),
         };
         // Whatever the value has made of being refused.
@@ -132,10 +130,7 @@ impl Codec {
             out.truncate(before);
             return Ok(false);
         }
-        result.map(|()| true).map_err(|cause| {
-            out.truncate(before);
-            EncodeError::new::<T>(self, &cause)
-        })
+        result.map(|()| true).map_err(|cause| refused::<T>(self, cause, out, before))
     }
 
     /// Decodes a value, which must take up all the bytes.
@@ -171,14 +166,22 @@ impl Codec {
     }
 }
 
-fn to_msgpack<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> Result<(), String> {
+fn to_msgpack<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> Result<(), rmp_serde::encode::Error> {
     let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
-    Checked::new(value, rules::MsgPack).serialize(&mut serializer).map_err(|error| error.to_string())
+    Checked::new(value, rules::MsgPack).serialize(&mut serializer)
 }
 
-fn to_json<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> Result<(), String> {
+fn to_json<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> serde_json::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, write::Base64);
-    Checked::new(value, rules::Json).serialize(&mut serializer).map_err(|error| error.to_string())
+    Checked::new(value, rules::Json).serialize(&mut serializer)
+}
+
+/// The error of a value whose beginning is to be taken back. Apart, so that encoding keeps no room and no registers for it.
+#[cold]
+#[inline(never)]
+fn refused<T: ?Sized>(codec: Codec, cause: impl ToString, out: &mut Vec<u8>, before: usize) -> EncodeError {
+    out.truncate(before);
+    EncodeError::new::<T>(codec, &cause.to_string())
 }
 
 // The value is made where it is returned: to move it once more costs as much as to read a small one.
@@ -188,7 +191,7 @@ fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     match read::read(&mut deserializer, rules::MsgPack) {
         Ok(value) if is_at_end(deserializer) => Ok(value),
         Ok(_) => Err(trouble::<T>(Codec::MsgPack, MORE, bytes)),
-        Err(error) => Err(trouble::<T>(Codec::MsgPack, &error, bytes)),
+        Err(error) => Err(trouble::<T>(Codec::MsgPack, error, bytes)),
     }
 }
 
@@ -197,13 +200,14 @@ fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     match read::read(&mut json, rules::Json) {
         Ok(value) => match json.end() {
             Ok(()) => Ok(value),
-            Err(error) => Err(trouble::<T>(Codec::Json, &error, bytes)),
+            Err(error) => Err(trouble::<T>(Codec::Json, error, bytes)),
         },
-        Err(error) => Err(trouble::<T>(Codec::Json, &error, bytes)),
+        Err(error) => Err(trouble::<T>(Codec::Json, error, bytes)),
     }
 }
 
 #[cold]
+#[inline(never)]
 fn trouble<T>(codec: Codec, cause: impl ToString, bytes: &[u8]) -> DecodeError {
     DecodeError::new::<T>(codec, cause.to_string(), bytes)
 }
