@@ -134,7 +134,8 @@ fn not_finite<E: serde::ser::Error>(value: f64) -> E {
 #[cold]
 #[inline(never)]
 fn write_marked<S: Serializer>(serializer: S, text: &str) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{TEXT}{text}"))
+    // Not `collect_str`: a second user of what serde_json escapes text with would keep it from being inlined for all other text.
+    serializer.serialize_str(&format!("{TEXT}{text}"))
 }
 
 /// Passes the simple values through.
