@@ -86,7 +86,7 @@ fn alone(codec: Codec, messages: &[Message], span: Duration) -> Result<Cost, Str
     for message in messages {
         let mut bytes = Vec::new();
         codec.encode(message, &mut bytes).map_err(|error| error.cause)?;
-        codec.decode::<Message>(&bytes).map_err(|error| error.cause)?;
+        codec.decode::<Message>(&bytes).map_err(|error| error.cause.clone())?;
         encoded.push(bytes);
     }
     let count = messages.len() as f64;

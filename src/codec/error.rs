@@ -3,6 +3,7 @@
 
 use std::any::type_name;
 use std::fmt;
+use std::ops::Deref;
 
 use thiserror::Error;
 
@@ -35,11 +36,17 @@ impl EncodeError {
     }
 }
 
-/// The bytes are not a value of the expected type.
+/// The bytes are not a value of the expected type. Its fields are those of [`Undecoded`].
+// In a box: beside an error of many words a small value is moved once more on its way out of the result.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(transparent)]
+pub struct DecodeError(Box<Undecoded>);
+
+/// What is known of a [`DecodeError`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("expected {expected} as {}: {cause}; the {len} bytes begin with {}", .codec.name(), Shown(.start))]
 #[non_exhaustive]
-pub struct DecodeError {
+pub struct Undecoded {
     /// The type that was expected.
     pub expected: &'static str,
     /// The codec.
@@ -56,7 +63,15 @@ impl DecodeError {
     #[cold]
     pub(super) fn new<T>(codec: Codec, cause: String, bytes: &[u8]) -> Self {
         let start = bytes[..bytes.len().min(SHOWN)].to_vec();
-        Self { expected: type_name::<T>(), codec, cause, start, len: bytes.len() }
+        Self(Box::new(Undecoded { expected: type_name::<T>(), codec, cause, start, len: bytes.len() }))
+    }
+}
+
+impl Deref for DecodeError {
+    type Target = Undecoded;
+
+    fn deref(&self) -> &Undecoded {
+        &self.0
     }
 }
 

@@ -31,7 +31,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
 use brim::Brim;
-pub use error::{DecodeError, EncodeError};
+pub use error::{DecodeError, EncodeError, Undecoded};
 pub use own::{Encoding, Slot, Value};
 pub use registry::CODECS;
 use write::Checked;

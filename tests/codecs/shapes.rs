@@ -33,7 +33,7 @@ fn fate<T: Serialize + DeserializeOwned + Debug>(codec: Codec, value: &T, same: 
     match codec.decode::<T>(&bytes[6..]) {
         Ok(there) if same(value, &there) => Fate::Equal,
         Ok(there) => Fate::Changed(format!("{value:?} arrives as {there:?}")),
-        Err(error) => Fate::RefusedThere(error.cause),
+        Err(error) => Fate::RefusedThere(error.cause.clone()),
     }
 }
 
