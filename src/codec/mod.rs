@@ -107,8 +107,8 @@ impl Codec {
         }
     }
 
-    /// Appends the encoded value to `out` if it has not more bytes than `room`, and says whether it has. A codec that is not one
-    /// of these two is not asked, and encodes all of it.
+    /// Appends the encoded value to `out` if it has not more bytes than `room`, and says whether it has; of a codec that is not one
+    /// of these two, if the value itself has not.
     ///
     /// # Errors
     /// Those of [`encode`](Self::encode), as far as it has got; `out` is as before then, and if it has not encoded the value.
@@ -120,13 +120,19 @@ impl Codec {
     ) -> Result<bool, EncodeError> {
         let before = out.len();
         let mut brim = Brim::new(out, room);
-        let result = match self {
-            Self::MsgPack => to_msgpack(value, &mut brim).map_err(|cause| cause.to_string()),
-            Self::Json => to_json(value, &mut brim).map_err(|cause| cause.to_string()),
-            Self::Own(_) => return self.encode(value, out).map(|()| true),
+        let (fits, result) = match self {
+            Self::MsgPack => {
+                let result = to_msgpack(value, &mut brim).map_err(|cause| cause.to_string());
+                (!brim.is_over(), result)
+            }
+            Self::Json => {
+                let result = to_json(value, &mut brim).map_err(|cause| cause.to_string());
+                (!brim.is_over(), result)
+            }
+            Self::Own(own) => own::encode_within(own, value, out, room),
         };
         // Whatever the value has made of being refused.
-        if brim.is_over() {
+        if !fits {
             out.truncate(before);
             return Ok(false);
         }

@@ -1,7 +1,7 @@
 //! Codecs of one's own.
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer};
@@ -128,20 +128,41 @@ impl<T: DeserializeOwned> Fill for Place<'_, T> {
 }
 
 /// Does something by the rules of a codec of one's own, and gives the best account of what goes wrong.
-fn by_rules<T>(own: &dyn Encoding, work: impl FnOnce(Own<'_>) -> Result<T>) -> Result<T, String> {
+fn by_rules<T>(
+    own: &dyn Encoding,
+    room: &Cell<Option<usize>>,
+    work: impl FnOnce(Own<'_>) -> Result<T>,
+) -> Result<T, String> {
     let trouble = RefCell::new(None);
     let (has_names, is_flat) = (own.has_field_names(), own.has_flat_options());
     let way = RefCell::default();
-    let rules = Own { has_names, is_flat, trouble: &trouble, way: &way };
+    let rules = Own { has_names, is_flat, trouble: &trouble, way: &way, room };
     work(rules).map_err(|error| path::join(&way.take(), &trouble.take().unwrap_or_else(|| error.to_string())))
 }
 
 pub(super) fn encode<T: Serialize + ?Sized>(own: &dyn Encoding, value: &T, out: &mut Vec<u8>) -> Result<(), String> {
-    by_rules(own, |rules| own.encode(Value(&Checked::new(value, rules)), out))
+    by_rules(own, &without_end(), |rules| own.encode(Value(&Checked::new(value, rules)), out))
+}
+
+/// Encodes a value for which there is so much room. The codec writes where it likes, so what is measured is the value: its text, its
+/// bytes, and [`PART`](super::rules::PART) for each part. Says whether there was enough.
+pub(super) fn encode_within<T: Serialize + ?Sized>(
+    own: &dyn Encoding,
+    value: &T,
+    out: &mut Vec<u8>,
+    room: usize,
+) -> (bool, Result<(), String>) {
+    let room = Cell::new(Some(room));
+    let result = by_rules(own, &room, |rules| own.encode(Value(&Checked::new(value, rules)), out));
+    (room.get().is_some(), result)
+}
+
+fn without_end() -> Cell<Option<usize>> {
+    Cell::new(Some(usize::MAX))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(own: &dyn Encoding, bytes: &[u8]) -> Result<T, String> {
-    by_rules(own, |rules| {
+    by_rules(own, &without_end(), |rules| {
         let mut place = Place { value: None, rules };
         own.decode(bytes, Slot(&mut place))?;
         place.value.ok_or_else(|| Error::msg(format!("the codec `{}` has left its slot empty", own.name())))

@@ -2,7 +2,7 @@
 //! receiver could not take.
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use super::path::Step;
@@ -11,6 +11,9 @@ use super::path::Step;
 ///
 /// JSON's own limit is above it, and a stack of 1 MiB is enough for it.
 pub(super) const DEPTH: u8 = 100;
+
+/// What a part of a value counts for: to hand one over through `dyn` takes as long as to copy so many bytes, or longer.
+pub(super) const PART: usize = 16;
 
 /// What is peculiar to a codec.
 pub(super) trait Rules: Copy {
@@ -35,6 +38,15 @@ pub(super) trait Rules: Copy {
     /// Whether `()` is to be written as `None`, because the codec would make something else of it.
     fn makes_units_none(self) -> bool {
         false
+    }
+
+    /// A part of the value comes that takes so many bytes at least.
+    ///
+    /// # Errors
+    /// There is no room left for it.
+    #[inline]
+    fn takes<E: serde::ser::Error>(self, _bytes: usize) -> Result<(), E> {
+        Ok(())
     }
 
     /// An error on its way out of a value.
@@ -97,6 +109,8 @@ pub(super) struct Own<'a> {
     pub(super) trouble: &'a RefCell<Option<String>>,
     /// Where in the value that is.
     pub(super) way: &'a RefCell<String>,
+    /// What there is room for, of a value that may turn out to be too large; nothing once it has.
+    pub(super) room: &'a Cell<Option<usize>>,
 }
 
 impl Rules for Own<'_> {
@@ -104,6 +118,11 @@ impl Rules for Own<'_> {
 
     fn makes_units_none(self) -> bool {
         self.is_flat
+    }
+
+    fn takes<E: serde::ser::Error>(self, bytes: usize) -> Result<(), E> {
+        self.room.set(self.room.get().and_then(|room| room.checked_sub(bytes)));
+        self.room.get().map(drop).ok_or_else(|| E::custom("it is larger than it may be here"))
     }
 
     fn refuse<E: serde::ser::Error>(self, why: fmt::Arguments<'_>) -> E {

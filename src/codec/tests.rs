@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
-use super::Codec;
+use super::{Codec, Encoding, Slot, Value};
 
 const BOTH: [Codec; 2] = [Codec::MsgPack, Codec::Json];
 
@@ -219,4 +219,41 @@ fn t02_a_codec_is_found_by_its_name() {
     }
     assert_eq!(Codec::from_name("xml"), None);
     assert_eq!(Codec::default(), Codec::MsgPack);
+}
+
+struct Plain;
+
+impl Encoding for Plain {
+    fn name(&self) -> &'static str {
+        "test/plain"
+    }
+
+    fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> crate::Result<()> {
+        Ok(rmp_serde::encode::write_named(out, &value)?)
+    }
+
+    fn decode(&self, bytes: &[u8], slot: Slot<'_>) -> crate::Result<()> {
+        Codec::MsgPack.decode_into(bytes, slot)
+    }
+}
+
+#[test]
+fn t06_a_value_for_which_there_is_no_room_is_left_out_and_no_error() {
+    fn fits(codec: Codec, value: impl Serialize) -> bool {
+        let mut out = b"before".to_vec();
+        let fits = codec.encode_within(&value, &mut out, 1000).unwrap();
+        assert_eq!(out.len() > 6, fits, "{codec:?}");
+        assert!(out.starts_with(b"before"));
+        fits
+    }
+    for codec in [Codec::MsgPack, Codec::Json, Codec::Own(&Plain)] {
+        assert!(fits(codec, ("x".repeat(900), [1_u8; 3])));
+        assert!(!fits(codec, ["x".repeat(600), "x".repeat(600)]));
+        assert!(!fits(codec, serde_bytes::Bytes::new(&[7; 2000])));
+        assert!(!fits(codec, vec![7_u8; 2000]));
+        let map: BTreeMap<String, u8> = (0..700).map(|n| (n.to_string(), 1)).collect();
+        assert!(!fits(codec, map));
+    }
+    let mut out = Vec::new();
+    assert!(Codec::Own(&Plain).encode_within(&Some(None::<u8>), &mut out, 1000).is_err(), "another error stays one");
 }

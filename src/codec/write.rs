@@ -15,7 +15,7 @@ use serde::ser::{
 use serde_json::ser::Formatter;
 
 use super::path::Step;
-use super::rules::{BYTES, DEPTH, Rules, TEXT, looks_like_bytes};
+use super::rules::{BYTES, DEPTH, PART, Rules, TEXT, looks_like_bytes};
 
 /// Compact JSON, but bytes as base64 text behind a mark.
 pub(super) struct Base64;
@@ -187,7 +187,6 @@ impl<S: Serializer, R: Rules> Serializer for Check<S, R> {
         serialize_u64(v: u64);
         serialize_u128(v: u128);
         serialize_char(v: char);
-        serialize_bytes(v: &[u8]);
     }
 
     open! {
@@ -204,10 +203,17 @@ impl<S: Serializer, R: Rules> Serializer for Check<S, R> {
 
     #[inline]
     fn serialize_str(self, v: &str) -> Result<S::Ok, S::Error> {
+        self.place.rules.takes(v.len())?;
         if R::JSON && looks_like_bytes(v) {
             return write_marked(self.inner, v);
         }
         self.inner.serialize_str(v)
+    }
+
+    #[inline]
+    fn serialize_bytes(self, v: &[u8]) -> Result<S::Ok, S::Error> {
+        self.place.rules.takes(v.len())?;
+        self.inner.serialize_bytes(v)
     }
 
     #[inline]
@@ -304,6 +310,7 @@ macro_rules! compound {
 
             #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, $($key: &'static str,)? value: &T) -> Result<(), S::Error> {
+                self.place.rules.takes(PART)?;
                 let value = self.value(value);
                 let written = self.inner.$method($($key,)? &value);
                 written.map_err(|error| self.place.rules.refused_in(error, compound!(@step $($key)?)))
@@ -348,6 +355,7 @@ impl<S: SerializeMap, R: Rules> SerializeMap for Check<S, R> {
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+        self.place.rules.takes(PART)?;
         let value = self.value(value);
         self.inner.serialize_value(&value).map_err(|error| self.place.rules.refused_in(error, Step::Item))
     }
