@@ -70,8 +70,10 @@ class Peer:
         assert kind == HELLO and hello["magic"] == MAGIC, "it is no pleach"
         assert hello["major"] == MAJOR, f"it speaks version {hello['major']} of the protocol"
         assert "msgpack" in hello["codecs"], f"no codec in common: it has {hello['codecs']}"
-        ours = {"minor": MINOR, "pid": os.getpid(), "codecs": ["msgpack"], "chosen": "msgpack"}
-        self.send(HELLO, 0, msgpack.packb(hello | ours))  # the rest is as they say
+        answer = {"magic": MAGIC, "major": MAJOR, "minor": MINOR, "tree": hello["tree"],
+                  "pid": os.getpid(), "codecs": ["msgpack"], "chosen": "msgpack",
+                  "max_message": 1 << 20}
+        self.send(HELLO, 0, msgpack.packb(answer))
 
     def send(self, kind, dialog, payload=b""):
         """Sends a message. Ours are small, so we never wait for credit."""
@@ -92,7 +94,8 @@ class Peer:
         if kind == BYE:
             raise ConnectionError("the tree has said goodbye")
         credit = struct.pack("<Q", 16 + len(payload))
-        if kind == ITEM or more or len(payload) > FREE:
+        is_large = more or len(payload) > FREE
+        if kind == ITEM or kind in (STARTED, RETURN, ERROR) and is_large:
             self.send(CREDIT, 0, credit)
         if kind == ITEM:
             self.send(CREDIT, number, credit)

@@ -14,73 +14,18 @@ use futures_util::SinkExt;
 use futures_util::stream::FuturesUnordered;
 use harness::eventually;
 use harness::gate::Gate;
+use harness::item::{ARRIVED, Fate, Item, LARGE};
 use pleach::Error;
 use pleach::actor::ActorNursery;
 use pleach::codec::EncodeError;
 use pleach::error::{Kind, RemoteError};
 use pleach::prelude::*;
 use pleach::task::CancelScope;
-use serde::ser::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_bytes::ByteBuf;
 
 pleach::test_entry!();
 
-/// More than is encoded at once.
-const LARGE: usize = 1 << 20;
 /// Longer than a strand may go on after its cancel if it only waits.
 const LINGERS: Duration = Duration::from_millis(300);
-
-/// What becomes of a value once its gate is open.
-#[derive(Clone, Copy)]
-enum Fate {
-    Encoded,
-    Refused,
-    Panics,
-}
-
-struct Item {
-    number: u32,
-    bytes: ByteBuf,
-    /// Encoded only once this is open.
-    held: Option<(Arc<Gate>, Fate)>,
-}
-
-impl Item {
-    fn small(number: u32) -> Self {
-        Self { number, bytes: ByteBuf::new(), held: None }
-    }
-
-    fn large(number: u32, gate: &Arc<Gate>, fate: Fate) -> Self {
-        Self { number, bytes: ByteBuf::from(vec![7; LARGE]), held: Some((gate.clone(), fate)) }
-    }
-}
-
-impl Serialize for Item {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        if let Some((gate, fate)) = &self.held
-            && gate.pass()
-        {
-            match fate {
-                Fate::Encoded => {}
-                Fate::Refused => return Err(S::Error::custom("no such bytes")),
-                Fate::Panics => panic!("no more bytes"),
-            }
-        }
-        (self.number, &self.bytes).serialize(serializer)
-    }
-}
-
-/// The numbers of all that were decoded.
-static ARRIVED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
-
-impl<'de> Deserialize<'de> for Item {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let (number, bytes) = <(u32, ByteBuf)>::deserialize(deserializer)?;
-        ARRIVED.lock().unwrap().push(number);
-        Ok(Self { number, bytes, held: None })
-    }
-}
 
 /// The gate of a test, which its far task knows by name: they are in one process, and on one thread.
 fn gate(name: &str) -> Arc<Gate> {
@@ -279,7 +224,7 @@ async fn c14_a_panic_while_a_large_first_value_is_encoded_is_one_of_the_far_task
         let remote = failed.downcast_ref::<RemoteError>().expect("what the far task failed with");
         assert_eq!(remote.kind, Kind::Panicked, "{remote:?}");
         assert!(remote.message.contains("no more bytes"), "{remote:?}");
-        assert!(remote.location.as_ref().is_some_and(|place| place.contains("aside_more.rs")), "{remote:?}");
+        assert!(remote.location.as_ref().is_some_and(|place| place.contains("item.rs")), "{remote:?}");
         Ok(())
     })
     .await

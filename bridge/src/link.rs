@@ -240,6 +240,10 @@ pub(crate) struct ForeignOpener<O> {
 pub(crate) type LinkOpener<First, In, Out, R> = ForeignOpener<LocalOpener<First, In, Out, R>>;
 
 impl<First, O: Opener<First>> Opener<First> for ForeignOpener<O> {
+    fn identity(&self) -> usize {
+        self.opener.identity()
+    }
+
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<First>>> {
         self.opener.poll_first(cx)
     }

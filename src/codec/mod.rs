@@ -23,6 +23,7 @@ mod registry;
 mod rules;
 mod write;
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -34,6 +35,7 @@ use brim::Brim;
 pub use error::{DecodeError, EncodeError, Undecoded};
 pub use own::{Encoding, Slot, Value};
 pub use registry::CODECS;
+use rules::Rules;
 use write::Checked;
 
 /// A way to encode values. Both ends of a connection agree on one in the handshake.
@@ -102,7 +104,9 @@ impl Codec {
             Self::MsgPack => {
                 to_msgpack(value, &mut *out).map_err(|cause| refused::<T>(Self::MsgPack, cause, out, before))
             }
-            Self::Json => to_json(value, &mut *out).map_err(|cause| refused::<T>(Self::Json, cause, out, before)),
+            Self::Json => {
+                to_json(value, &mut *out, rules::Json).map_err(|cause| refused::<T>(Self::Json, cause, out, before))
+            }
             Self::Own(own) => own::encode(own, value, out).map_err(|cause| refused::<T>(self, cause, out, before)),
         }
     }
@@ -126,8 +130,9 @@ impl Codec {
                 (!brim.is_over(), result)
             }
             Self::Json => {
-                let result = to_json(value, &mut brim).map_err(|cause| cause.to_string());
-                (!brim.is_over(), result)
+                let over = Cell::new(false);
+                let result = to_json(value, &mut brim, rules::JsonWithin { room, over: &over });
+                (!brim.is_over() && !over.get(), result.map_err(|cause| cause.to_string()))
             }
             Self::Own(own) => own::encode_within(own, value, out, room),
         };
@@ -177,9 +182,9 @@ fn to_msgpack<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> Result<(
     Checked::new(value, rules::MsgPack).serialize(&mut serializer)
 }
 
-fn to_json<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> serde_json::Result<()> {
+fn to_json<T: Serialize + ?Sized>(value: &T, out: impl io::Write, rules: impl Rules) -> serde_json::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, write::Base64);
-    Checked::new(value, rules::Json).serialize(&mut serializer)
+    Checked::new(value, rules).serialize(&mut serializer)
 }
 
 /// The error of a value whose beginning is to be taken back. Apart, so that encoding keeps no room and no registers for it.

@@ -74,8 +74,10 @@ pub trait Encoding: Send + Sync {
 
     /// Appends the value to `out`. If it fails, what it has appended is removed.
     ///
+    /// Whatever the value is, to serialize it may fail: of one that turns out to be large, which then comes once more on another thread.
+    ///
     /// # Errors
-    /// That it cannot carry the value.
+    /// That it cannot carry the value, or what its serializing has failed with.
     fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<()>;
 
     /// Reads the value that takes up all of the bytes into the slot. The bytes can be anybody's: no length in them is to be believed

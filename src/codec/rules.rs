@@ -12,7 +12,7 @@ use super::path::Step;
 /// JSON's own limit is above it, and a stack of 1 MiB is enough for it.
 pub(super) const DEPTH: u8 = 100;
 
-/// What a part of a value counts for: to hand one over through `dyn` takes as long as to copy so many bytes, or longer.
+/// What a part of a value counts for in a codec of one's own: to hand one over through `dyn` takes as long as to copy so many bytes, or longer.
 pub(super) const PART: usize = 16;
 
 /// What is peculiar to a codec.
@@ -40,12 +40,21 @@ pub(super) trait Rules: Copy {
         false
     }
 
-    /// A part of the value comes that takes so many bytes at least.
+    /// Text or bytes come.
     ///
     /// # Errors
-    /// There is no room left for it.
+    /// There is no room for so many, and nothing is to be done with them.
     #[inline]
     fn takes<E: serde::ser::Error>(self, _bytes: usize) -> Result<(), E> {
+        Ok(())
+    }
+
+    /// A part of the value comes.
+    ///
+    /// # Errors
+    /// There is no room left.
+    #[inline]
+    fn takes_part<E: serde::ser::Error>(self) -> Result<(), E> {
         Ok(())
     }
 
@@ -83,9 +92,44 @@ impl Rules for MsgPack {
     }
 }
 
+#[cold]
+fn too_large<E: serde::ser::Error>() -> E {
+    E::custom("it is larger than it may be here")
+}
+
 /// Those of JSON.
 #[derive(Clone, Copy)]
 pub(super) struct Json;
+
+/// The same where there is so much room: text is looked through before the first of it is written, so what cannot fit is refused before
+/// that.
+#[derive(Clone, Copy)]
+pub(super) struct JsonWithin<'a> {
+    pub(super) room: usize,
+    /// Something did not fit.
+    pub(super) over: &'a Cell<bool>,
+}
+
+impl Rules for JsonWithin<'_> {
+    const JSON: bool = true;
+
+    #[inline]
+    fn takes<E: serde::ser::Error>(self, bytes: usize) -> Result<(), E> {
+        if bytes <= self.room {
+            return Ok(());
+        }
+        self.over.set(true);
+        Err(too_large())
+    }
+
+    fn has_flat_options(self) -> bool {
+        Json.has_flat_options()
+    }
+
+    fn has_named_fields(self) -> bool {
+        Json.has_named_fields()
+    }
+}
 
 impl Rules for Json {
     const JSON: bool = true;
@@ -122,7 +166,11 @@ impl Rules for Own<'_> {
 
     fn takes<E: serde::ser::Error>(self, bytes: usize) -> Result<(), E> {
         self.room.set(self.room.get().and_then(|room| room.checked_sub(bytes)));
-        self.room.get().map(drop).ok_or_else(|| E::custom("it is larger than it may be here"))
+        self.room.get().map(drop).ok_or_else(too_large)
+    }
+
+    fn takes_part<E: serde::ser::Error>(self) -> Result<(), E> {
+        self.takes(PART)
     }
 
     fn refuse<E: serde::ser::Error>(self, why: fmt::Arguments<'_>) -> E {

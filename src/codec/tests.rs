@@ -221,6 +221,15 @@ fn t02_a_codec_is_found_by_its_name() {
     assert_eq!(Codec::default(), Codec::MsgPack);
 }
 
+/// Writes itself as text.
+struct Shown(usize);
+
+impl Serialize for Shown {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:>1$}", "", self.0))
+    }
+}
+
 struct Plain;
 
 impl Encoding for Plain {
@@ -253,6 +262,7 @@ fn t06_a_value_for_which_there_is_no_room_is_left_out_and_no_error() {
         assert!(!fits(codec, vec![7_u8; 2000]));
         let map: BTreeMap<String, u8> = (0..700).map(|n| (n.to_string(), 1)).collect();
         assert!(!fits(codec, map));
+        assert!(!fits(codec, Shown(2000)));
     }
     let mut out = Vec::new();
     assert!(Codec::Own(&Plain).encode_within(&Some(None::<u8>), &mut out, 1000).is_err(), "another error stays one");

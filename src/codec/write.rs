@@ -15,7 +15,7 @@ use serde::ser::{
 use serde_json::ser::Formatter;
 
 use super::path::Step;
-use super::rules::{BYTES, DEPTH, PART, Rules, TEXT, looks_like_bytes};
+use super::rules::{BYTES, DEPTH, Rules, TEXT, looks_like_bytes};
 
 /// Compact JSON, but bytes as base64 text behind a mark.
 pub(super) struct Base64;
@@ -290,10 +290,6 @@ impl<S: Serializer, R: Rules> Serializer for Check<S, R> {
         written.map_err(|error| rules.refused_in(error, Step::Name(variant)))
     }
 
-    fn collect_str<T: std::fmt::Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        if R::JSON { self.serialize_str(&value.to_string()) } else { self.inner.collect_str(value) }
-    }
-
     fn is_human_readable(&self) -> bool {
         self.inner.is_human_readable()
     }
@@ -310,7 +306,7 @@ macro_rules! compound {
 
             #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, $($key: &'static str,)? value: &T) -> Result<(), S::Error> {
-                self.place.rules.takes(PART)?;
+                self.place.rules.takes_part()?;
                 let value = self.value(value);
                 let written = self.inner.$method($($key,)? &value);
                 written.map_err(|error| self.place.rules.refused_in(error, compound!(@step $($key)?)))
@@ -355,7 +351,7 @@ impl<S: SerializeMap, R: Rules> SerializeMap for Check<S, R> {
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
-        self.place.rules.takes(PART)?;
+        self.place.rules.takes_part()?;
         let value = self.value(value);
         self.inner.serialize_value(&value).map_err(|error| self.place.rules.refused_in(error, Step::Item))
     }

@@ -47,6 +47,11 @@ pub trait Opener<First>: Send + 'static {
     /// Ends the far task without asking it, where that can be done.
     fn abort(&mut self) {}
 
+    /// Which dialog it is, in what [`FarFailed`](super::FarFailed) says.
+    fn identity(&self) -> usize {
+        0
+    }
+
     /// Who the far task is, for errors.
     fn name(&self) -> String {
         "the far task".to_owned()
@@ -246,9 +251,9 @@ impl<O: Opener<First>, First: 'static> Held<O, First> {
     /// The body failed or was cancelled: end the far task and keep what it says beside our own error.
     async fn close(mut self, error: Error, reason: Reason) -> Error {
         let at = happened();
-        let far_at = self.opener().failed_at();
+        let (far_at, dialog) = (self.opener().failed_at(), self.opener().identity());
         let (trouble, failure) = self.end(reason, Duration::ZERO).await;
-        let own = if failure.is_some() { without_signals(error) } else { Some(error) };
+        let own = if failure.is_some() { without_signals(error, dialog) } else { Some(error) };
         let mut all: Vec<Error> = own.into_iter().chain(failure).collect();
         if far_at.is_some_and(|far_at| far_at < at) {
             all.reverse();
@@ -310,8 +315,8 @@ impl<O: Opener<First>, First: 'static> Drop for Held<O, First> {
 
 /// What the body has failed with by itself: a wait that was cut short says nothing beside the far task's failure, nor does what
 /// the body has made of hearing of it.
-fn without_signals(error: Error) -> Option<Error> {
-    let is_signal = |leaf: &Error| leaf.is_cancelled() || leaf.tells_of::<FarFailed>();
+fn without_signals(error: Error, dialog: usize) -> Option<Error> {
+    let is_signal = |leaf: &Error| leaf.is_cancelled() || leaf.tells_of(&FarFailed { dialog });
     if !error.failures().iter().any(is_signal) {
         return Some(error); // a group that holds none keeps its identity
     }

@@ -63,8 +63,11 @@ impl std::error::Error for FarReturned {}
 
 /// The far task has failed. What it failed with is the result of the whole dialog, this only ends a wait that the dialog's
 /// cancel does not reach: one in a shield, or outside the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FarFailed;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FarFailed {
+    /// Which dialog's, in this process; links of bytes are all 0.
+    dialog: usize,
+}
 
 impl fmt::Display for FarFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

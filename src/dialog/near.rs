@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::task::{Context, Poll};
 
-use super::{End, SideGone, TrySendError, refused, stay};
+use super::{End, FarReturned, SideGone, TrySendError, refused, stay};
 use crate::Result;
 use crate::task::channel::SendError;
 
@@ -107,8 +107,8 @@ impl<In, Out, R> Near<In, Out, R> {
 
     /// Says that nothing more will be sent: the far task's `recv` gives `None` when it has read the rest.
     ///
-    /// Values can still be received. What a sink has taken and not flushed is dropped if there is no room for it now, or if it
-    /// is still being encoded.
+    /// Values can still be received. What a sink has taken and not flushed goes first: at once, or while this end receives or
+    /// finishes.
     pub fn stop(&mut self) {
         self.end.stop();
     }
@@ -126,7 +126,12 @@ impl<In, Out, R> Near<In, Out, R> {
     pub async fn finish(mut self) -> Result<R> {
         let flushed = stay(&mut *self.end, |end, cx| end.poll_flush(cx)).await;
         self.end.stop();
-        flushed?;
+        // Where the far task has returned, its result is what was asked for.
+        if let Err(error) = flushed
+            && error.downcast_ref::<FarReturned>().is_none()
+        {
+            return Err(error);
+        }
         stay(&mut *self.end, |end, cx| end.poll_finish(cx)).await
     }
 }

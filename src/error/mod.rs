@@ -174,11 +174,11 @@ impl Error {
         mark_in(&*self.0.source)
     }
 
-    /// Whether it is an `E`, or was made of one.
-    pub(crate) fn tells_of<E: StdError + 'static>(&self) -> bool {
+    /// Whether it is this error, or was made of it.
+    pub(crate) fn tells_of<E: StdError + PartialEq + 'static>(&self, of: &E) -> bool {
         let mut next: Option<&(dyn StdError + 'static)> = Some(&*self.0.source);
         while let Some(error) = next {
-            if error.is::<E>() {
+            if error.downcast_ref() == Some(of) {
                 return true;
             }
             next = error.source();

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod gate;
+pub(crate) mod item;
 pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod terminal;
@@ -23,7 +24,7 @@ use pleach::host::Smol;
 use pleach::transport::Tcp;
 use pleach_bridge::Tokio;
 
-/// No test may take longer; what the issue allows for the whole suite is three minutes.
+/// No test may take longer; three minutes are enough for the whole suite.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// When each running test was started, and how long it may take.

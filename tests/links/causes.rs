@@ -11,6 +11,7 @@ pub(crate) fn laws() -> Vec<Law> {
         l13_what_the_task_makes_of_its_signal_is_no_cause,
         l13_what_the_body_makes_of_its_signal_is_no_cause,
         l13_what_the_body_makes_of_its_signal_in_a_shield_is_no_cause,
+        l13_l11_what_is_made_of_another_links_signal_is_a_failure_of_its_own,
         l13_a_failure_that_is_handed_back_is_told_once,
         l13_both_fail_and_neither_is_the_others_cause,
     ]
@@ -70,6 +71,41 @@ pub(crate) async fn l13_what_the_body_makes_of_its_signal_in_a_shield_is_no_caus
     };
     let error = open_link(P::on()?, far, body).await.unwrap_err();
     assert_alone(&error, &["boom number 13"]);
+    Ok(())
+}
+
+/// The inner link has its own failure, and the outer one's is not for it to tell.
+pub(crate) async fn l13_l11_what_is_made_of_another_links_signal_is_a_failure_of_its_own<P: Place>() -> Result<()> {
+    let outer_far = async |mut far: Numbers| -> Result<()> {
+        far.started(()).await?;
+        Err(Boom(13))?
+    };
+    let inner_far = async |mut far: Numbers| -> Result<()> {
+        far.started(()).await?;
+        far.recv().await?;
+        Err(Boom(14))?
+    };
+    let inner = async |mut near: Near<u32, u32, ()>, outer: &mut Near<u32, u32, ()>| {
+        shield(harness::SOON, async {
+            let told = outer.recv().await.map(drop).map_err(wrapped);
+            near.send(1).await?;
+            while near.gone().is_none() {
+                yield_now().await;
+            }
+            told
+        })
+        .await
+    };
+    let error = open_link(P::on()?, outer_far, async |mut outer: Near<u32, u32, ()>, ()| {
+        let opened =
+            shield(harness::SOON, open_link(P::on()?, inner_far, async |near, ()| inner(near, &mut outer).await));
+        let error = opened.await.unwrap_err();
+        assert_eq!(error.failures().len(), 2, "{error:?}");
+        Err::<(), _>(error)
+    })
+    .await
+    .unwrap_err();
+    assert_alone(&error, &["boom number 13", "boom number 14"]);
     Ok(())
 }
 

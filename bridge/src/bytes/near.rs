@@ -95,7 +95,7 @@ fn refused(pipes: &Pipes, refusal: Refusal) -> io::Error {
         Refusal::Over => carry(ErrorKind::NotConnected, Closed.into()),
         Refusal::Closed => closed(),
         Refusal::OtherDone => carry(ErrorKind::BrokenPipe, FarReturned.into()),
-        Refusal::OtherFailed => pipes.told_near.tell(ErrorKind::ConnectionReset, FarFailed.into()),
+        Refusal::OtherFailed => pipes.told_near.tell(ErrorKind::ConnectionReset, FarFailed::default().into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The far end of a dialog with another actor.
 
+use std::future::poll_fn;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,11 +12,11 @@ use super::value::{Incoming, Outgoing};
 use super::{Wire, register};
 use crate::Result;
 use crate::dialog::local::{runtime_await, started_unready};
-use crate::dialog::{End, FarEnd, SideGone, TrySendError};
+use crate::dialog::{End, FarEnd, SideGone, Stuck, TrySendError};
 use crate::error::{Closed, Misuse};
 use crate::proto::event::{DialogId, Received, SendError, Sent};
 use crate::proto::segments::Segments;
-use crate::task::{CancelScope, Wait};
+use crate::task::{CancelScope, Wait, entrust_or, grace_here};
 
 pub(super) struct RemoteFar<First: Send + 'static, In: Send + 'static, Out: Send + 'static> {
     wire: Arc<Wire>,
@@ -87,6 +88,12 @@ impl<First: Send + 'static, In: Send + 'static, Out: Send + 'static> End for Rem
     }
 }
 
+impl<First: Send + 'static, In: Send + 'static, Out: Send + 'static> Drop for RemoteFar<First, In, Out> {
+    fn drop(&mut self) {
+        self.wire.deliver(self.id, &mut self.kept);
+    }
+}
+
 impl<First, In, Out> FarEnd<First, In, Out> for RemoteFar<First, In, Out>
 where
     First: Serialize + Send + 'static,
@@ -95,7 +102,10 @@ where
 {
     /// What is encoded at once is said at once, also by a task that is being cancelled.
     fn poll_started(&mut self, cx: &mut Context<'_>, first: &mut Option<First>) -> Poll<Result<()>> {
-        self.first.begin(&self.wire, first)?;
+        if self.first.is_empty() {
+            self.first.begin(&self.wire, first)?;
+            self.wire.check_aside(self.id, true, &mut self.first)?;
+        }
         if self.first.is_aside() {
             ready!(self.poll_first(cx, first))?;
         }
@@ -107,6 +117,7 @@ where
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
         runtime_await!(self.receives, cx);
+        self.wire.drive_kept(self.id, &mut self.kept, cx)?;
         let received = match self.incoming.is_aside() {
             true => Some(Received::Item(())),
             false => self.wire.poll_item(self.id, self.incoming.bytes(), cx),
@@ -230,6 +241,7 @@ impl Wire {
         ready!(self.poll_kept(id, kept, cx))?;
         ready!(outgoing.poll_encode(self, value, cx))?;
         ready!(self.poll_bytes(id, outgoing.bytes(), cx))?;
+        outgoing.forget();
         *value = None;
         Poll::Ready(Ok(()))
     }
@@ -248,6 +260,49 @@ impl Wire {
         let sent = ready!(self.poll_bytes(id, kept.bytes(), cx));
         kept.forget();
         Poll::Ready(sent)
+    }
+
+    /// The same while something else is waited for. That the dialog takes nothing any more is for whoever sends.
+    pub(super) fn drive_kept<T: Send + 'static>(
+        &self,
+        id: DialogId,
+        kept: &mut Outgoing<T>,
+        cx: &mut Context<'_>,
+    ) -> Result<()> {
+        if let Poll::Ready(Err(error)) = kept.poll_end(self, &mut None, cx) {
+            return Err(error);
+        }
+        if !kept.is_aside() {
+            let _ = self.poll_kept(id, kept, cx);
+        }
+        Ok(())
+    }
+
+    /// Whoever had the sink is gone, and the scope around waits until what it has taken is encoded. Then it is sent, if there is
+    /// credit for it.
+    pub(super) fn deliver<T: Send + 'static>(self: &Arc<Self>, id: DialogId, kept: &mut Outgoing<T>) {
+        if !kept.is_aside() {
+            return;
+        }
+        let (wire, mut kept) = (self.clone(), mem::take(kept));
+        let who = format!("what a sink of {} has taken", self.name_of(id));
+        let late = Stuck { who, after: grace_here(), actor: None };
+        entrust_or(late.into(), async move {
+            poll_fn(|cx| kept.poll_end(&wire, &mut None, cx)).await?;
+            let _ = wire.step(|state| state.proto.send_from(id, kept.bytes()));
+            Ok(())
+        });
+    }
+
+    /// Refuses what has gone aside if it could not be sent anyway, as what is small is refused.
+    fn check_aside<T: Send + 'static>(&self, id: DialogId, first: bool, outgoing: &mut Outgoing<T>) -> Result<()> {
+        if !outgoing.is_aside() {
+            return Ok(());
+        }
+        self.step(|state| state.proto.may_send(id, first)).map_err(|error| {
+            outgoing.forget();
+            refused(error).context(self.name_of(id))
+        })
     }
 
     /// Sends what a sink has kept if it has been encoded and there is credit now: whether nothing is kept any more.
@@ -274,6 +329,7 @@ impl Wire {
             return Err(started_unready(TrySendError::Full(())));
         }
         kept.begin(self, &mut Some(value))?;
+        self.check_aside(id, false, kept)?;
         if kept.is_aside() {
             return Ok(());
         }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::value::{AT_ONCE, Incoming, Outgoing, encode_all};
+use super::value::{Incoming, Outgoing, encode_all};
 use super::{Waiting, Wire, register};
 use crate::actor::endpoint::Target;
-use crate::dialog::local::{far_failed, runtime_await};
+use crate::dialog::local::{far_failed, runtime_await, stopped};
 use crate::dialog::{End, FarReturned, Near, NearEnd, NeverStarted, Opener, SideGone, Stuck, TrySendError};
 use crate::error::{Closed, Misuse, Reason};
 use crate::proto::event::{DialogId, OpenError, Outcome, Received};
@@ -46,9 +46,7 @@ impl Open {
         };
         start.encode_head(&mut bytes).map_err(|error| Misuse::new(error.to_string()))?;
         let bytes = encode_all(wire, arguments, bytes).await?;
-        if bytes.len() > AT_ONCE {
-            not_cancelled().await?;
-        }
+        not_cancelled().await?;
         Self::send(wire, target, bytes)
     }
 
@@ -134,6 +132,11 @@ impl Shared {
         Self { open, outcome: Mutex::default(), over: AtomicBool::new(false) }
     }
 
+    /// Which dialog it is, as long as it is there.
+    fn identity(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
@@ -213,6 +216,7 @@ where
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             kept: Outgoing::default(),
+            stops: false,
             result: Incoming::default(),
         })
     }
@@ -223,6 +227,10 @@ where
     First: DeserializeOwned + Send + 'static,
     R: DeserializeOwned + Send + 'static,
 {
+    fn identity(&self) -> usize {
+        self.shared.identity()
+    }
+
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<First>>> {
         self.shared.register(|waiting| &mut waiting.opener, cx);
         let open = &self.shared.open;
@@ -290,6 +298,8 @@ struct RemoteNear<In: Send + 'static, Out: Send + 'static, R: Send + 'static> {
     outgoing: Outgoing<In>,
     /// What a sink has taken and has not been sent yet.
     kept: Outgoing<In>,
+    /// Nothing comes after that.
+    stops: bool,
     result: Incoming<R>,
 }
 
@@ -319,6 +329,30 @@ impl<In: Send + 'static, Out: Send + 'static, R: Send + 'static> RemoteNear<In, 
         }
     }
 
+    /// Sends what a sink has taken, while something else is waited for.
+    fn drive_kept(&mut self, cx: &mut Context<'_>) -> Result<()> {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        let open = &self.shared.open;
+        let driven = open.wire.drive_kept(open.id, &mut self.kept, cx);
+        self.stop_if_empty();
+        driven.map_err(|error| self.refusal(error.context(self.shared.open.name())))
+    }
+
+    /// The protocol says so as well, once it has heard of the stop.
+    fn not_stopped(&self) -> Result<()> {
+        if self.stops { Err(self.refusal(stopped().context(self.shared.open.name()))) } else { Ok(()) }
+    }
+
+    /// Says that it has stopped, once nothing is left to be sent.
+    fn stop_if_empty(&self) {
+        if self.stops && self.kept.is_empty() {
+            let open = &self.shared.open;
+            let _ = open.wire.step(|state| state.proto.stop(open.id));
+        }
+    }
+
     /// The better reason, where the far task has ended.
     fn refusal(&self, error: Error) -> Error {
         match self.shared.look() {
@@ -330,7 +364,7 @@ impl<In: Send + 'static, Out: Send + 'static, R: Send + 'static> RemoteNear<In, 
 
     /// What is said where the far task has failed, which the cancel of the body mostly says before.
     fn failed(&self) -> Error {
-        if self.shared.is_over() { Closed.into() } else { far_failed() }
+        if self.shared.is_over() { Closed.into() } else { far_failed(self.shared.identity()) }
     }
 }
 
@@ -354,6 +388,13 @@ impl<In: Send + 'static, Out: Send + 'static, R: Send + 'static> End for RemoteN
     }
 }
 
+impl<In: Send + 'static, Out: Send + 'static, R: Send + 'static> Drop for RemoteNear<In, Out, R> {
+    fn drop(&mut self) {
+        let open = &self.shared.open;
+        open.wire.deliver(open.id, &mut self.kept);
+    }
+}
+
 impl<In, Out, R> NearEnd<In, Out, R> for RemoteNear<In, Out, R>
 where
     In: Serialize + Send + 'static,
@@ -362,6 +403,7 @@ where
 {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Out>>> {
         runtime_await!(self.receives, cx);
+        self.drive_kept(cx)?;
         let open = &self.shared.open;
         let received = match self.incoming.is_aside() {
             true => Some(Received::Item(())),
@@ -390,6 +432,9 @@ where
     }
 
     fn try_send(&mut self, value: In) -> Result<(), TrySendError<In>> {
+        if let Err(error) = self.not_stopped() {
+            return Err(TrySendError::Refused(value, error));
+        }
         let open = &self.shared.open;
         open.wire.try_put(open.id, value, &mut self.outgoing, &mut self.kept).map_err(|refused| match refused {
             TrySendError::Refused(value, error) => TrySendError::Refused(value, self.refusal(error)),
@@ -403,6 +448,7 @@ where
             ready!(self.outgoing.poll_cancelled(value, cx));
             return Poll::Ready(told);
         }
+        self.not_stopped()?;
         let open = &self.shared.open;
         let sent = open.wire.poll_put(open.id, value, &mut self.outgoing, &mut self.kept, cx);
         self.sent(sent, cx)
@@ -413,6 +459,7 @@ where
     }
 
     fn start_send(&mut self, value: In) -> Result<()> {
+        self.not_stopped()?;
         let open = &self.shared.open;
         let started = open.wire.put_or_keep(open.id, value, &mut self.kept);
         started.map_err(|error| self.refusal(error.context(open.name())))
@@ -422,17 +469,22 @@ where
         runtime_await!(self.sends, cx);
         let open = &self.shared.open;
         let sent = open.wire.poll_kept(open.id, &mut self.kept, cx);
+        self.stop_if_empty();
         self.sent(sent, cx)
     }
 
     fn stop(&mut self) {
         let open = &self.shared.open;
-        let _ = open.wire.put_kept(open.id, &mut self.kept);
-        let _ = open.wire.step(|state| state.proto.stop(open.id));
+        self.stops = true;
+        if !self.kept.is_aside() {
+            let _ = open.wire.put_kept(open.id, &mut self.kept);
+        }
+        self.stop_if_empty();
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<R>> {
         runtime_await!(self.receives, cx);
+        self.drive_kept(cx)?;
         let open = &self.shared.open;
         // Nobody will read what is there, and the far task may be waiting for credit.
         while let Some(Received::Item(())) = open.wire.poll_item(open.id, self.incoming.bytes(), cx) {}

@@ -135,7 +135,20 @@ impl<First, In, Out, R> Shared<First, In, Out, R> {
         if news & (news::ENDED | news::FAILED) == news::ENDED {
             return Some(FarReturned.into());
         }
-        near_error(news).or_else(|| (news & news::STOPPED != 0).then(stopped))
+        self.near_error(news).or_else(|| (news & news::STOPPED != 0).then(stopped))
+    }
+
+    /// What the opener's side is told where the far task has failed, or the end was carried out of its dialog.
+    fn near_error(&self, news: u8) -> Option<Error> {
+        if news & news::GONE != 0 {
+            return Some(Closed.into());
+        }
+        (news & news::FAILED != 0).then(|| far_failed(self.identity()))
+    }
+
+    /// Which dialog it is, as long as it is there.
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.link).addr()
     }
 
     /// Why the far side can send nothing, if it cannot.
@@ -152,14 +165,6 @@ impl<First, In, Out, R> Shared<First, In, Out, R> {
     }
 }
 
-/// What the opener's side is told where the far task has failed, or the end was carried out of its dialog.
-fn near_error(news: u8) -> Option<Error> {
-    if news & news::GONE != 0 {
-        return Some(Closed.into());
-    }
-    (news & news::FAILED != 0).then(far_failed)
-}
-
 /// Looks at the cancel before the attempt; a runtime await of the opener's strand.
 macro_rules! runtime_await {
     ($wait:expr, $cx:expr) => {
@@ -173,8 +178,8 @@ macro_rules! runtime_await {
 pub(crate) use runtime_await;
 
 /// Not a failure of its own: whoever sees it beside the far task's failure drops it.
-pub(crate) fn far_failed() -> Error {
-    Error::from(FarFailed).with_kind(Kind::Cancelled)
+pub(crate) fn far_failed(dialog: usize) -> Error {
+    Error::from(FarFailed { dialog }).with_kind(Kind::Cancelled)
 }
 
 /// A value that a sink was given though it had not said that it could take one.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use super::link::{Link, Side, news};
 use super::queue::{Reader, Writer, poll_attempts};
-use super::{Shared, near_error, runtime_await, started_unready};
+use super::{Shared, runtime_await, started_unready};
 use crate::dialog::{End, NearEnd, SideGone, TrySendError};
 use crate::task::Wait;
 use crate::{Error, Result};
@@ -36,7 +36,7 @@ impl<First, In, Out, R> LocalNear<First, In, Out, R> {
         if news & (news::ENDED | news::FAILED) == news::ENDED {
             return Some(Ok(None));
         }
-        near_error(news).map(Err)
+        self.shared.near_error(news).map(Err)
     }
 
     #[inline]
@@ -73,7 +73,7 @@ impl<First, In, Out, R> LocalNear<First, In, Out, R> {
 
     fn attempt_finish(&mut self) -> Option<Result<R>> {
         let news = self.link.news();
-        if let Some(error) = near_error(news) {
+        if let Some(error) = self.shared.near_error(news) {
             return Some(Err(error));
         }
         // Nobody will read what is there, and the far task may be waiting for room.

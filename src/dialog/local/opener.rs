@@ -83,6 +83,10 @@ where
     Out: Send + 'static,
     R: Send + 'static,
 {
+    fn identity(&self) -> usize {
+        self.shared.identity()
+    }
+
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<First>>> {
         let first = self.attempt_first().or_else(|| self.sleep(cx).then(|| self.attempt_first()).flatten());
         first.map_or(Poll::Pending, Poll::Ready)

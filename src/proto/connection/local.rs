@@ -58,6 +58,18 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether a first value, or an item, could be sent now, credit apart: before much is done for it.
+    pub(crate) fn may_send(&self, id: DialogId, first: bool) -> Result<(), SendError> {
+        let running = self.dialogs.get(id).filter(|entry| !entry.side.is_ended());
+        let Some(entry) = running else { return Err(self.gone()) };
+        match entry.side {
+            Side::Callee(mut copy) if first => copy.started()?,
+            Side::Opener(_) if first => return Err(Refused::StartedTwice.into()),
+            side => side.send()?,
+        }
+        Ok(())
+    }
+
     /// Sends an item, if there is credit for it.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn send(&mut self, id: DialogId, item: &[u8]) -> Result<Sent, SendError> {
