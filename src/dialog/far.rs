@@ -56,8 +56,8 @@ pub(crate) trait FarEnd<First, In, Out>: End + Send {
 /// It is also a `Stream` of `Result<In>` and a `Sink` of `Out`, of futures' kind.
 /// They wait, end and fail as `recv` and `send` do, and a task that waits at them is told of a cancel there; a stream ends
 /// after its first error. Closing the sink flushes it: this direction ends when the function returns. In a context a value of
-/// more than 512 KiB is encoded beside the actor's thread once the sink has taken it: it goes, or is refused, when the sink is
-/// flushed, closed or given the next value.
+/// more than 512 KiB is encoded beside the actor's thread once the sink has taken it: it goes, or is refused, while
+/// whatever comes next is waited for, at the latest when this end is dropped.
 ///
 /// ```
 /// use futures_util::{StreamExt, TryStreamExt};

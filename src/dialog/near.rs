@@ -41,7 +41,7 @@ pub(crate) trait NearEnd<In, Out, R>: End + Send {
 /// It is also a `Stream` of `Result<Out>` and a `Sink` of `In`, of futures' kind.
 /// They wait, end and fail as `recv` and `send` do; a stream ends after its first error. Closing the sink is
 /// [`stop`](Near::stop). In a context a value of more than 512 KiB is encoded beside the actor's thread once the sink has taken it:
-/// it goes, or is refused, when the sink is flushed, closed or given the next value.
+/// it goes, or is refused, while whatever comes next is waited for, at the latest when this end is dropped.
 ///
 /// ```
 /// use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
