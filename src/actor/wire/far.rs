@@ -104,7 +104,8 @@ where
     fn poll_started(&mut self, cx: &mut Context<'_>, first: &mut Option<First>) -> Poll<Result<()>> {
         if self.first.is_empty() {
             self.first.begin(&self.wire, first)?;
-            self.wire.check_aside(self.id, true, &mut self.first)?;
+            let checked = self.wire.check_aside(self.id, true, &mut self.first);
+            checked.map_err(|error| error.context(self.wire.name_of(self.id)))?;
         }
         if self.first.is_aside() {
             ready!(self.poll_first(cx, first))?;
@@ -301,7 +302,7 @@ impl Wire {
         }
         self.step(|state| state.proto.may_send(id, first)).map_err(|error| {
             outgoing.forget();
-            refused(error).context(self.name_of(id))
+            refused(error)
         })
     }
 
