@@ -9,12 +9,14 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::far::refused;
 use super::value::{Incoming, Outgoing, encode_all};
 use super::{Waiting, Wire, register};
 use crate::actor::endpoint::Target;
-use crate::dialog::local::{far_failed, runtime_await, stopped};
+use crate::dialog::local::{far_failed, runtime_await};
 use crate::dialog::{End, FarReturned, Near, NearEnd, NeverStarted, Opener, SideGone, Stuck, TrySendError};
 use crate::error::{Closed, Misuse, Reason};
+use crate::proto::dialog::Refused;
 use crate::proto::event::{DialogId, OpenError, Outcome, Received};
 use crate::proto::segments::Segments;
 use crate::proto::start::Start;
@@ -340,9 +342,12 @@ impl<In: Send + 'static, Out: Send + 'static, R: Send + 'static> RemoteNear<In, 
         driven.map_err(|error| self.refusal(error.context(self.shared.open.name())))
     }
 
-    /// The protocol says so as well, once it has heard of the stop.
+    /// In the words of the protocol, which has not heard yet of a stop that waits.
     fn not_stopped(&self) -> Result<()> {
-        if self.stops { Err(self.refusal(stopped().context(self.shared.open.name()))) } else { Ok(()) }
+        if !self.stops {
+            return Ok(());
+        }
+        Err(self.refusal(refused(Refused::Closed.into()).context(self.shared.open.name())))
     }
 
     /// Says that it has stopped, once nothing is left to be sent.
