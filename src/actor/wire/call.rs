@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Wire;
-use super::near::{Open, Shared};
+use super::open::{Open, Shared};
 use super::value::decode_all;
 use crate::actor::endpoint::Target;
 use crate::dialog::local::runtime_await;

@@ -16,6 +16,8 @@ mod intake;
 pub(super) mod join;
 mod look;
 mod near;
+mod open;
+mod opener;
 mod outflow;
 mod value;
 #[cfg(test)]
@@ -37,7 +39,7 @@ pub(super) use data::{Data, Line, LooseLine};
 pub use inbound::Inbound;
 pub use info::ConnectionInfo;
 pub(super) use info::connection_info;
-pub(super) use near::RemoteOpener;
+pub(super) use opener::RemoteOpener;
 
 use super::ambient::Me;
 use crate::Result;
