@@ -13,7 +13,7 @@ use futures_lite::future::{yield_now, zip};
 use futures_util::SinkExt;
 use harness::eventually;
 use harness::gate::Gate;
-use harness::item::{ARRIVED, Fate, Item};
+use harness::item::{ARRIVED, Fate, Item, LARGE};
 use pleach::Error;
 use pleach::actor::ActorNursery;
 use pleach::codec::EncodeError;
@@ -215,6 +215,33 @@ async fn l14_that_it_cannot_be_encoded_is_said_also_where_its_end_has_stopped_or
         assert!(remote.to_string().contains("no such bytes"), "{remote}");
         Ok(())
     })
+    .await
+}
+
+#[pleach::test]
+async fn l14_that_it_is_over_the_limit_is_said_also_where_it_is_not_flushed() -> Result<()> {
+    eventually(actor_nursery(async |n: ActorNursery| {
+        let worker = n.actor("worker").carrier(Carrier::Mem).max_message(LARGE / 2).expose(collects).start().await?;
+        for ends in ["recv", "stop", "drop"] {
+            let body = async |mut near: Near<Item, (), Vec<u32>>, ()| {
+                let gate = Gate::new();
+                gate.open();
+                near.feed(Item::large(1, &gate, Fate::Encoded)).await?;
+                match ends {
+                    "recv" => near.recv().await.map(|_| Vec::new()),
+                    "stop" => {
+                        near.stop();
+                        near.finish().await
+                    }
+                    _ => Ok(Vec::new()),
+                }
+            };
+            let failed = worker.open_context(collects, (), body).await.expect_err("it is too large");
+            let said = failed.to_string();
+            assert!(said.contains("collects") && said.contains("limit"), "{ends}: {said}");
+        }
+        worker.cancel_actor().await
+    }))
     .await
 }
 

@@ -229,10 +229,11 @@ where
                 Ok(Poll::Ready(Err(failure))) | Err(failure) => return Poll::Ready(Err(failure)),
             }
         }
-        if this.children.is_empty() {
-            return this.value.take().map_or(Poll::Pending, |value| Poll::Ready(Ok(value)));
-        }
-        match caught(|| this.children.poll(cx)) {
+        let children = match this.children.is_empty() {
+            true => Ok(Poll::Ready(Ok(()))),
+            false => caught(|| this.children.poll(cx)),
+        };
+        match children {
             Ok(Poll::Ready(Ok(()))) => this.value.take().map_or(Poll::Pending, |value| Poll::Ready(Ok(value))),
             Ok(Poll::Ready(Err(failure))) | Err(failure) => Poll::Ready(Err(failure)),
             Ok(Poll::Pending) => Poll::Pending,

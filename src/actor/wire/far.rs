@@ -81,6 +81,11 @@ pub(super) fn refused(error: SendError) -> crate::Error {
     }
 }
 
+/// What is wrong with a value that nobody sends just now. That its dialog takes nothing any more is for whoever sends.
+fn of_its_value(error: SendError) -> Result<()> {
+    if matches!(error, SendError::TooLarge { .. }) { Err(refused(error)) } else { Ok(()) }
+}
+
 impl<First: Send + 'static, In: Send + 'static, Out: Send + 'static> End for RemoteFar<First, In, Out> {
     fn leave(&mut self) {
         self.first.leave();
@@ -118,7 +123,8 @@ where
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<In>>> {
         runtime_await!(self.receives, cx);
-        self.wire.drive_kept(self.id, &mut self.kept, cx)?;
+        let driven = self.wire.drive_kept(self.id, &mut self.kept, cx);
+        driven.map_err(|error| error.context(self.wire.name_of(self.id)))?;
         let received = match self.incoming.is_aside() {
             true => Some(Received::Item(())),
             false => self.wire.poll_item(self.id, self.incoming.bytes(), cx),
@@ -241,7 +247,7 @@ impl Wire {
     ) -> Poll<Result<()>> {
         ready!(self.poll_kept(id, kept, cx))?;
         ready!(outgoing.poll_encode(self, value, cx))?;
-        ready!(self.poll_bytes(id, outgoing.bytes(), cx))?;
+        ready!(self.poll_bytes(id, outgoing.bytes(), cx)).map_err(refused)?;
         outgoing.forget();
         *value = None;
         Poll::Ready(Ok(()))
@@ -260,23 +266,26 @@ impl Wire {
         ready!(kept.poll_end(self, &mut None, cx))?;
         let sent = ready!(self.poll_bytes(id, kept.bytes(), cx));
         kept.forget();
-        Poll::Ready(sent)
+        Poll::Ready(sent.map_err(refused))
     }
 
-    /// The same while something else is waited for. That the dialog takes nothing any more is for whoever sends.
+    /// The same while something else is waited for.
     pub(super) fn drive_kept<T: Send + 'static>(
         &self,
         id: DialogId,
         kept: &mut Outgoing<T>,
         cx: &mut Context<'_>,
     ) -> Result<()> {
-        if let Poll::Ready(Err(error)) = kept.poll_end(self, &mut None, cx) {
-            return Err(error);
+        if kept.is_empty() {
+            return Ok(());
         }
-        if !kept.is_aside() {
-            let _ = self.poll_kept(id, kept, cx);
+        match kept.poll_end(self, &mut None, cx) {
+            Poll::Ready(encoded) => encoded?,
+            Poll::Pending => return Ok(()),
         }
-        Ok(())
+        let Poll::Ready(sent) = self.poll_bytes(id, kept.bytes(), cx) else { return Ok(()) };
+        kept.forget();
+        sent.or_else(of_its_value)
     }
 
     /// Whoever had the sink is gone, and the scope around waits until what it has taken is encoded. Then it is sent, if there is
@@ -289,9 +298,12 @@ impl Wire {
         let who = format!("what a sink of {} has taken", self.name_of(id));
         let late = Stuck { who, after: grace_here(), actor: None };
         entrust_or(late.into(), async move {
-            poll_fn(|cx| kept.poll_end(&wire, &mut None, cx)).await?;
-            let _ = wire.step(|state| state.proto.send_from(id, kept.bytes()));
-            Ok(())
+            let encoded = poll_fn(|cx| kept.poll_end(&wire, &mut None, cx)).await;
+            let sent = encoded.and_then(|()| {
+                let sent = wire.step(|state| state.proto.send_from(id, kept.bytes()));
+                sent.map(drop).or_else(of_its_value)
+            });
+            sent.map_err(|error| error.context(wire.name_of(id)))
         });
     }
 
@@ -337,7 +349,7 @@ impl Wire {
         self.put_kept(id, kept).map(drop)
     }
 
-    fn poll_bytes(&self, id: DialogId, bytes: &mut Vec<u8>, cx: &Context<'_>) -> Poll<Result<()>> {
+    fn poll_bytes(&self, id: DialogId, bytes: &mut Vec<u8>, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let mut old = None;
         let sent = self.step(|state| {
             let sent = state.proto.send_in_turn(id, bytes);
@@ -350,7 +362,7 @@ impl Wire {
         match sent {
             Ok(Sent::NoCredit) => Poll::Pending,
             Ok(Sent::Queued) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(refused(error))),
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 }

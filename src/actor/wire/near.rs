@@ -72,7 +72,7 @@ impl<In: Send + 'static, Out: Send + 'static, R: Send + 'static> RemoteNear<In, 
     /// Sends what a sink has taken, while something else is waited for.
     fn drive_kept(&mut self, cx: &mut Context<'_>) -> Result<()> {
         if self.kept.is_empty() {
-            return Ok(());
+            return Ok(()); // at each receive, so without the lock
         }
         let open = &self.shared.open;
         let driven = open.wire.drive_kept(open.id, &mut self.kept, cx);
