@@ -206,6 +206,16 @@ fn median(times: &mut [f64]) -> f64 {
     times[times.len() / 2]
 }
 
+/// How many times something is done in so many ns. It is tried with more and more: what is done three times takes less than to look at
+/// the clock.
+fn batch_for(slice: f64, mut work: impl FnMut()) -> u64 {
+    let mut batch = 1;
+    while batch < 1 << 20 && time(batch, &mut work) * (batch as f64) < slice {
+        batch *= 2;
+    }
+    batch
+}
+
 /// Measures two ways, in turns so short that what disturbs one disturbs the other.
 fn compare(effort: Effort, mut ways: [Way<'_>; 2]) -> [Times; 2] {
     let mut out = Vec::new();
@@ -215,9 +225,8 @@ fn compare(effort: Effort, mut ways: [Way<'_>; 2]) -> [Times; 2] {
         (way.encode)(&mut out);
         out.clone()
     });
-    let once = time(3, || (ways[0].decode)(&encoded[0]));
     let slice = (effort.span.as_nanos() as f64 / TURNS as f64 / 4.0).min(2e6);
-    let batch = ((slice / once) as u64).clamp(1, 100_000);
+    let batch = batch_for(slice, || (ways[0].decode)(&encoded[0]));
     let turns = if effort.span.is_zero() { 1 } else { TURNS * effort.samples };
     for turn in 0..turns {
         for way in [turn % 2, 1 - turn % 2] {
@@ -248,7 +257,7 @@ fn print(effort: Effort, shape: &str, codec: Codec, ways: [Way<'_>; 2]) {
     let decode = [median(&mut ours.decode), median(&mut bare.decode)];
     print!("  {shape:<12} {:<12}", codec.name());
     for (what, [ours, bare]) in [("encode", encode), ("decode", decode)] {
-        print!("  {what} {ours:>9.0} ns, bare {bare:>9.0}, {:>5.2} x;", ours / bare);
+        print!("  {what} {ours:>9.1} ns, bare {bare:>9.1}, {:>5.2} x;", ours / bare);
     }
     println!();
 }

@@ -16,6 +16,7 @@
 
 mod brim;
 mod error;
+mod level;
 mod own;
 mod path;
 mod read;
@@ -98,6 +99,9 @@ impl Codec {
     ///
     /// # Errors
     /// [`EncodeError`] if the codec cannot carry the value, or it fails to serialize itself; `out` is then as before.
+    // Msgpack is compiled into the caller, as the bare crate is: a frame of its own costs as much as three numbers. JSON takes longer
+    // than a frame, and would only keep registers from msgpack.
+    #[inline(always)]
     pub fn encode<T: Serialize + ?Sized>(self, value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let before = out.len();
         match self {
@@ -107,7 +111,7 @@ impl Codec {
             Self::Json => {
                 to_json(value, &mut *out, rules::Json).map_err(|cause| refused::<T>(Self::Json, cause, out, before))
             }
-            Self::Own(own) => own::encode(own, value, out).map_err(|cause| refused::<T>(self, cause, out, before)),
+            Self::Own(own) => own_of(own, value, out),
         }
     }
 
@@ -165,7 +169,7 @@ impl Codec {
             Self::MsgPack => {
                 let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
                 slot.fill(&mut deserializer)?;
-                if is_at_end(deserializer) { Ok(()) } else { Err(crate::Error::msg(MORE)) }
+                if is_at_end(&mut deserializer) { Ok(()) } else { Err(crate::Error::msg(MORE)) }
             }
             Self::Json => {
                 let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -177,14 +181,22 @@ impl Codec {
     }
 }
 
+#[inline(always)]
 fn to_msgpack<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> Result<(), rmp_serde::encode::Error> {
     let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
     Checked::new(value, rules::MsgPack).serialize(&mut serializer)
 }
 
+#[inline(never)]
 fn to_json<T: Serialize + ?Sized>(value: &T, out: impl io::Write, rules: impl Rules) -> serde_json::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, write::Base64);
     Checked::new(value, rules).serialize(&mut serializer)
+}
+
+#[inline(never)]
+fn own_of<T: Serialize + ?Sized>(own: &'static dyn Encoding, value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let before = out.len();
+    own::encode(own, value, out).map_err(|cause| refused::<T>(Codec::Own(own), cause, out, before))
 }
 
 /// The error of a value whose beginning is to be taken back. Apart, so that encoding keeps no room and no registers for it.
@@ -200,9 +212,9 @@ fn refused<T: ?Sized>(codec: Codec, cause: impl ToString, out: &mut Vec<u8>, bef
 fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     match read::read(&mut deserializer, rules::MsgPack) {
-        Ok(value) if is_at_end(deserializer) => Ok(value),
-        Ok(_) => Err(trouble::<T>(Codec::MsgPack, MORE, bytes)),
-        Err(error) => Err(trouble::<T>(Codec::MsgPack, error, bytes)),
+        Ok(value) if is_at_end(&mut deserializer) => Ok(value),
+        Ok(_) => Err(trouble::<T>(Codec::MsgPack, MORE, deserializer.get_ref())),
+        Err(error) => Err(trouble::<T>(Codec::MsgPack, error, deserializer.get_ref())),
     }
 }
 
@@ -231,7 +243,7 @@ const MORE: &str = "more bytes follow the value";
 /// A deserializer that borrows does not say how far it is. But the only error before the first byte of a value is that there is
 /// none.
 #[inline]
-fn is_at_end(mut rest: FromSlice<'_>) -> bool {
+fn is_at_end(rest: &mut FromSlice<'_>) -> bool {
     matches!(rest.deserialize_option(Anything), Err(rmp_serde::decode::Error::InvalidMarkerRead(_)))
 }
 

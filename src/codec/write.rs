@@ -14,6 +14,7 @@ use serde::ser::{
 };
 use serde_json::ser::Formatter;
 
+use super::level::Level;
 use super::path::Step;
 use super::rules::{BYTES, DEPTH, Rules, TEXT, looks_like_bytes};
 
@@ -40,30 +41,28 @@ impl Formatter for Base64 {
 #[derive(Clone, Copy)]
 struct Place<R> {
     rules: R,
-    /// Levels that are left.
-    left: u8,
-    /// Nothing but newtypes is between here and an option.
-    in_option: bool,
+    level: Level,
 }
 
 impl<R: Rules> Place<R> {
     /// One level down.
     #[inline]
     fn deeper<E: serde::ser::Error>(self) -> Result<Self, E> {
-        let Some(left) = self.left.checked_sub(1) else { return Err(self.too_deep()) };
-        Ok(Self { left, in_option: false, ..self })
+        let Some(level) = self.level.deeper() else { return Err(self.too_deep()) };
+        Ok(Self { level, ..self })
     }
 
     /// The same for what is written like its inside.
     #[inline]
     fn inside<E: serde::ser::Error>(self, in_option: bool) -> Result<Self, E> {
-        Ok(Self { in_option, ..self.deeper()? })
+        let below = self.deeper()?;
+        Ok(Self { level: below.level.in_option(in_option), ..below })
     }
 
     /// Whether what is written like `None` may be here.
     #[inline]
     fn nothing<E: serde::ser::Error>(self, is_like_none: bool) -> Result<(), E> {
-        if self.in_option && is_like_none { Err(self.lost_option()) } else { Ok(()) }
+        if self.level.is_in_option() && is_like_none { Err(self.lost_option()) } else { Ok(()) }
     }
 
     #[cold]
@@ -93,7 +92,7 @@ pub(super) struct Checked<'a, T: ?Sized, R> {
 
 impl<'a, T: Serialize + ?Sized, R: Rules> Checked<'a, T, R> {
     pub(super) fn new(value: &'a T, rules: R) -> Self {
-        Self { value, place: Place { rules, left: DEPTH, in_option: false } }
+        Self { value, place: Place { rules, level: Level::TOP } }
     }
 }
 
@@ -273,7 +272,7 @@ impl<S: Serializer, R: Rules> Serializer for Check<S, R> {
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
-        let place = self.place.inside(self.place.in_option)?;
+        let place = self.place.inside(self.place.level.is_in_option())?;
         self.inner.serialize_newtype_struct(name, &Checked { value, place })
     }
 
