@@ -209,7 +209,7 @@ impl ActorBuilder {
     /// Starts the actor and waits until it can be called.
     ///
     /// # Errors
-    /// [`Misuse`] for a name, a function or a host that cannot be, and where the entry point was not taken, before
+    /// [`Misuse`] for a name, a function, a codec or a host that cannot be, and where the entry point was not taken, before
     /// anything is started; [`StartFailed`] if there is no process, with what was lacking, or if it ended before its
     /// handshake, with the exit status and the end of its standard error, or did not answer within 3 s; a cancel.
     ///
@@ -289,13 +289,10 @@ impl ActorBuilder {
             return Err(Misuse::new(text).into());
         }
         let unlisted: Vec<Codec> = self.codecs.iter().copied().filter(|codec| !codec.is_listed()).collect();
-        if unlisted.len() == self.codecs.len() {
-            return Err(StartFailed { path: self.path(), text: no_codec(&unlisted) }.into());
+        if unlisted.is_empty() {
+            return Ok(());
         }
-        if !unlisted.is_empty() {
-            tracing::warn!(actor = self.path(), "passed over: {}", no_codec(&unlisted));
-        }
-        Ok(())
+        Err(Misuse::new(format!("{}: {}", self.path(), no_codec(&unlisted))).into())
     }
 
     fn check_host(&self, carrier: Carrier) -> Result<()> {

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use super::{Child, Reins};
 use crate::actor::ambient::Me;
-use crate::actor::builder::{ActorBuilder, Own, StartFailed, no_codec};
+use crate::actor::builder::{ActorBuilder, Own};
 use crate::actor::endpoint::Entry;
 use crate::actor::serve::serve;
 use crate::actor::wire::{Lost, Setup, Wire, connection_info};
-use crate::codec::Codec;
 use crate::error::{Error, Reason};
 use crate::proto::connection::Role;
 use crate::proto::handshake::{Agreed, MINOR};
@@ -26,12 +25,6 @@ pub(in crate::actor) fn start(builder: &ActorBuilder, child: &Arc<Child>, expose
     started
 }
 
-/// The codec that a process would have agreed on.
-fn agree(builder: &ActorBuilder, child: &Child) -> Result<Codec> {
-    let none = || StartFailed { path: child.path.clone(), text: no_codec(&builder.codecs) };
-    Ok(builder.codecs.iter().copied().find(|codec| codec.is_listed()).ok_or_else(none)?)
-}
-
 fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Entry>) -> Result<()> {
     let parent = builder.nursery.me.clone();
     let me = Arc::new(Me {
@@ -40,7 +33,8 @@ fn connect(builder: &ActorBuilder, child: &Arc<Child>, exposed: Vec<&'static Ent
         grace: builder.grace,
         ..Me::clone(&parent)
     });
-    let codec = agree(builder, child)?;
+    // The builder has seen that there is one, and that each is known.
+    let codec = builder.codecs[0];
     let own = builder.own.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     let transport = if own.is_some() { "own" } else { "mem" };
     let (ours, theirs) = own.unwrap_or_else(ends);
