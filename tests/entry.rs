@@ -237,7 +237,7 @@ async fn a_function_that_is_no_endpoint_is_refused(way: Way) -> Result<()> {
 
 async fn an_actor_without_codec_is_refused(way: Way) -> Result<()> {
     let text = refused(way, "worker", |actor| actor.codecs([])).await?;
-    assert_eq!(text, "root/worker has no codec: list at least one");
+    assert_eq!(text, "root/worker: there is no codec; list at least one");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::carrier::{Carrier, CarrierKind};
 use super::child::{self, Child};
-use super::defaults::{Defaults, names};
+use super::defaults::Defaults;
 use super::endpoint::{self, Entry};
 use super::nursery::{ACTOR_GRACE, Shared};
 use super::portal::Portal;
@@ -82,11 +82,12 @@ impl ActorBuilder {
         self
     }
 
-    /// The codecs to offer, the favourite first; by default those of the [tree](Defaults), or msgpack, then JSON. The first one
-    /// that the actor knows is used for everything between it and its parent, as [`connection`](Portal::connection) says. If it
-    /// knows none of them it is not started, and the error names both lists.
+    /// The codecs to offer, the favourite first; by default those of the [tree](Defaults), or msgpack, then JSON. The first one is
+    /// used for everything between the actor and its parent, as [`connection`](Portal::connection) says, unless the environment
+    /// variable `PLEACH_CODEC` names another of them, for an experiment.
     ///
-    /// It knows msgpack, JSON and those in the list [`CODECS`](crate::codec::CODECS) of its program.
+    /// An actor knows msgpack, JSON and those in the list [`CODECS`](crate::codec::CODECS) of its program. Any other one is refused by
+    /// [`start`](Self::start), alone and beside others.
     pub fn codecs(mut self, codecs: impl IntoIterator<Item = Codec>) -> Self {
         self.chosen = self.chosen.codecs(codecs);
         self
@@ -254,7 +255,7 @@ impl ActorBuilder {
             );
             return Err(Misuse::new(text).into());
         }
-        self.check_codecs()?;
+        self.chosen.check_codecs(&self.path())?;
         if self.max_message < MIN_MESSAGE {
             let text = format!(
                 "{}: a limit of {} bytes holds no error report; allow {MIN_MESSAGE} at least",
@@ -273,26 +274,6 @@ impl ActorBuilder {
         }
         self.check_host(carrier)?;
         self.exposed.iter().map(|entry| entry.as_ref().copied().map_err(again)).collect()
-    }
-
-    /// A child is this very program, so what it knows is known here.
-    fn check_codecs(&self) -> Result<()> {
-        if self.codecs.is_empty() {
-            return Err(Misuse::new(format!("{} has no codec: list at least one", self.path())).into());
-        }
-        if let Some(name) = self.codecs.iter().map(|codec| codec.name()).find(|name| is_ambiguous(name)) {
-            let text = format!(
-                "{}: there are two codecs with the name `{name}`, and a child could find the other one: give yours a name \
-                 that nobody else has, such as `crate/codec`",
-                self.path()
-            );
-            return Err(Misuse::new(text).into());
-        }
-        let unlisted: Vec<Codec> = self.codecs.iter().copied().filter(|codec| !codec.is_listed()).collect();
-        if unlisted.is_empty() {
-            return Ok(());
-        }
-        Err(Misuse::new(format!("{}: {}", self.path(), no_codec(&unlisted))).into())
     }
 
     fn check_host(&self, carrier: Carrier) -> Result<()> {
@@ -317,21 +298,6 @@ impl ActorBuilder {
         let host = self.host.as_deref().unwrap_or(&smol);
         (host.name().to_owned(), host.config())
     }
-}
-
-/// Whether this program knows several codecs of this name.
-fn is_ambiguous(name: &str) -> bool {
-    Codec::all().filter(|codec| codec.name() == name).count() > 1
-}
-
-/// Why these codecs cannot be used between processes, and what to do.
-pub(super) fn no_codec(unlisted: &[Codec]) -> String {
-    let (these, all) = (names(unlisted), names(&Codec::all().collect::<Vec<_>>()));
-    let program = std::env::current_exe().map_or_else(|_| "this program".to_owned(), |exe| exe.display().to_string());
-    format!(
-        "{these:?}: no such codec is known to {program}, which knows {all:?}. A codec of one's own must be in the list \
-         `pleach::codec::CODECS`: write `#[linkme::distributed_slice(CODECS)] static MINE: Codec = ..;` beside it"
-    )
 }
 
 /// The same refusal once more: an error is not cloned, but this one is only text.

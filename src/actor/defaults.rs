@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::ambient::{self, In, Me};
-use super::builder::no_codec;
 use super::carrier::{Carrier, CarrierKind};
 use super::preference;
 use crate::Result;
@@ -107,16 +106,21 @@ impl Defaults {
         if let Some(Carrier::Tcp(tcp)) = self.carrier {
             tcp.check().map_err(|text| Misuse::new(format!("{path}: {text}")))?;
         }
+        self.check_codecs(&format!("the defaults below {path}"))
+    }
+
+    /// Whether each list has a codec, and every process of this program finds each of them. A child is this very program, so what
+    /// it knows is known here.
+    pub(super) fn check_codecs(&self, who: &str) -> Result<()> {
         let general = self.codecs.iter().map(|codecs| (None, codecs));
         let special = self.codecs_for.iter().map(|(kind, codecs)| (Some(*kind), codecs));
         for (kind, codecs) in general.chain(special) {
             if codecs.is_empty() {
                 let over = kind.map(|kind| format!(" over {}", kind.name())).unwrap_or_default();
-                let text = format!("the defaults below {path} have no codec{over}: list at least one");
-                return Err(Misuse::new(text).into());
+                return Err(Misuse::new(format!("{who}: there is no codec{over}; list at least one")).into());
             }
-            if let Some(unknown) = codecs.iter().find(|codec| !codec.is_listed()) {
-                return Err(Misuse::new(format!("the defaults below {path}: {}", no_codec(&[*unknown]))).into());
+            if let Some(why) = codecs.iter().find_map(|codec| why_not_found(*codec)) {
+                return Err(Misuse::new(format!("{who}: {why}")).into());
             }
         }
         Ok(())
@@ -216,6 +220,26 @@ impl fmt::Debug for Defaults {
         let mut debug = f.debug_struct("Defaults");
         debug.field("carrier", carrier).field("codecs", codecs).field("codecs_for", codecs_for).finish()
     }
+}
+
+/// Why a process that looks for the name of this codec would not find it, and what to do.
+fn why_not_found(codec: Codec) -> Option<String> {
+    let (name, all) = (codec.name(), Codec::all().map(Codec::name).collect::<Vec<_>>());
+    let (is_listed, of_this_name) = (codec.is_listed(), all.iter().filter(|known| **known == name).count());
+    if of_this_name + usize::from(!is_listed) > 1 {
+        return Some(format!(
+            "there are two codecs with the name `{name}`, and a child could find the other one: give yours a name that nobody else \
+             has, such as `crate/codec`"
+        ));
+    }
+    let program = std::env::current_exe().map_or_else(|_| "this program".to_owned(), |exe| exe.display().to_string());
+    (!is_listed).then(|| {
+        format!(
+            "no codec `{name}` is known to {program}, which knows {all:?}. A codec of one's own must be in the list \
+             `pleach::codec::CODECS`: write `#[linkme::distributed_slice(pleach::codec::CODECS)] static MINE: Codec = ..;` beside \
+             it, with `linkme` among the dependencies"
+        )
+    })
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ impl DoorBuilder {
             return Err(Misuse::new(text).into());
         }
         if self.codecs.is_empty() {
-            return Err(Misuse::new(format!("the door `{}` has no codec: list at least one", self.name)).into());
+            return Err(Misuse::new(format!("the door `{}`: there is no codec; list at least one", self.name)).into());
         }
         self.exposed.iter().map(|entry| entry.as_ref().copied().map_err(super::builder::again)).collect()
     }

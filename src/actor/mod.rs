@@ -45,7 +45,6 @@ pub use nursery::{ActorNursery, actor_nursery};
 pub use one_call::run_in_actor;
 pub use portal::Portal;
 pub use root::{end_actor, enter, run};
-#[doc(hidden)]
 pub use wire::ConnectionInfo;
 #[doc(hidden)]
 pub use wire::Inbound;

@@ -36,10 +36,15 @@ pub(super) fn check_codec() -> Result<()> {
 
 /// Puts the codec that the environment asks for first, if it is among them.
 pub(super) fn sort_codecs<T>(codecs: &mut [T], name_of: impl Fn(&T) -> &str) {
-    if let Some(name) = asked(CODEC)
-        && let Some(at) = codecs.iter().position(|codec| name_of(codec) == name)
-    {
-        codecs[..=at].rotate_right(1);
+    let Some(name) = asked(CODEC) else { return };
+    match codecs.iter().position(|codec| name_of(codec) == name) {
+        Some(at) => codecs[..=at].rotate_right(1),
+        None => {
+            let listed: Vec<_> = codecs.iter().map(name_of).collect();
+            tracing::warn!(
+                "{CODEC}={name} changes nothing where {listed:?} are listed: it puts a codec first, and adds none"
+            );
+        }
     }
 }
 

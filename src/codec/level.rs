@@ -23,10 +23,10 @@ impl Level {
         (self.0 & !IN_OPTION).checked_sub(1).map(Self)
     }
 
-    /// The same level, in an option if it is said so.
+    /// The same level, in an option or not.
     #[inline]
     pub(super) fn in_option(self, is_in_option: bool) -> Self {
-        if is_in_option { Self(self.0 | IN_OPTION) } else { self }
+        Self(self.0 & !IN_OPTION | if is_in_option { IN_OPTION } else { 0 })
     }
 
     #[inline]

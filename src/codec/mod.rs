@@ -74,9 +74,13 @@ impl Codec {
         Self::all().find(|codec| codec.name() == name)
     }
 
-    /// Whether a process of this program finds it by its name.
+    /// Whether a process of this program that looks for its name finds it, and not another one of this name.
     pub(crate) fn is_listed(self) -> bool {
-        Self::from_name(self.name()).is_some()
+        Self::from_name(self.name()).is_some_and(|found| match (self, found) {
+            (Self::Own(this), Self::Own(found)) => own::are_one(this, found),
+            (Self::Own(_), _) | (_, Self::Own(_)) => false,
+            _ => true,
+        })
     }
 
     /// Whether structs have the names of their fields, see [`Encoding::has_field_names`].
@@ -245,7 +249,8 @@ const MORE: &str = "more bytes follow the value";
 #[inline]
 fn is_at_end(rest: &mut FromSlice<'_>) -> bool {
     let Err(rmp_serde::decode::Error::InvalidMarkerRead(end)) = rest.deserialize_option(Anything) else { return false };
-    // Of a slice it is a constant, in which there is nothing to drop; to find that out takes a call.
+    // A slice that has come to its end says so with a constant of the standard library, in which there is nothing to drop; to find
+    // that out takes a call. If there were, the test that counts the allocations of a stream would say so.
     std::mem::forget(end);
     true
 }

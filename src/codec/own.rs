@@ -1,6 +1,7 @@
 //! Codecs of one's own.
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
@@ -51,7 +52,7 @@ use crate::{Error, Result};
 /// ```
 ///
 /// For actors it must be in the list [`CODECS`](super::CODECS), where a child finds it by its name.
-pub trait Encoding: Send + Sync {
+pub trait Encoding: Any + Send + Sync {
     /// Its name in the handshake, one of its own; `crate/codec` by custom.
     fn name(&self) -> &'static str;
 
@@ -72,7 +73,7 @@ pub trait Encoding: Send + Sync {
         true
     }
 
-    /// Appends the value to `out`. If it fails, what it has appended is removed.
+    /// Writes the value to `out`, which is empty. If it fails, what it has written is removed.
     ///
     /// Whatever the value is, to serialize it may fail: of one that turns out to be large, which then comes once more on another thread.
     ///
@@ -105,7 +106,7 @@ impl Slot<'_> {
     /// Deserializes the value.
     ///
     /// # Errors
-    /// The deserializer's; that the value nests too deep.
+    /// With the text of the deserializer's, not with that itself; that the value nests too deep.
     pub fn fill<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<()> {
         let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(deserializer);
         self.0.fill(&mut erased).map_err(Error::from)
@@ -142,8 +143,25 @@ fn by_rules<T>(
     work(rules).map_err(|error| path::join(&way.take(), &trouble.take().unwrap_or_else(|| error.to_string())))
 }
 
+/// Whether they are one codec: of the same type, and with the same name. Where in memory it lies says nothing of a type without fields.
+pub(super) fn are_one(this: &dyn Encoding, that: &dyn Encoding) -> bool {
+    let types = [this as &dyn Any, that].map(Any::type_id);
+    types[0] == types[1] && this.name() == that.name()
+}
+
 pub(super) fn encode<T: Serialize + ?Sized>(own: &dyn Encoding, value: &T, out: &mut Vec<u8>) -> Result<(), String> {
-    by_rules(own, &without_end(), |rules| own.encode(Value(&Checked::new(value, rules)), out))
+    by_rules(own, &without_end(), |rules| append(own, Value(&Checked::new(value, rules)), out))
+}
+
+/// What is in `out` already is none of the codec's business: a mistake in it would make something else of the frame around.
+fn append(own: &dyn Encoding, value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
+    if out.is_empty() {
+        return own.encode(value, out);
+    }
+    let mut part = Vec::new();
+    own.encode(value, &mut part)?;
+    out.append(&mut part);
+    Ok(())
 }
 
 /// Encodes a value for which there is so much room. The codec writes where it likes, so what is measured is the value: its text, its
@@ -155,7 +173,7 @@ pub(super) fn encode_within<T: Serialize + ?Sized>(
     room: usize,
 ) -> (bool, Result<(), String>) {
     let room = Cell::new(Some(room));
-    let result = by_rules(own, &room, |rules| own.encode(Value(&Checked::new(value, rules)), out));
+    let result = by_rules(own, &room, |rules| append(own, Value(&Checked::new(value, rules)), out));
     (room.get().is_some(), result)
 }
 

@@ -267,3 +267,36 @@ fn t06_a_value_for_which_there_is_no_room_is_left_out_and_no_error() {
     let mut out = Vec::new();
     assert!(Codec::Own(&Plain).encode_within(&Some(None::<u8>), &mut out, 1000).is_err(), "another error stays one");
 }
+
+/// Takes what is in its output for its own, and fails for `false`.
+struct Greedy;
+
+impl Encoding for Greedy {
+    fn name(&self) -> &'static str {
+        "test/greedy"
+    }
+
+    fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> crate::Result<()> {
+        *out = serde_json::to_vec(&value)?;
+        if out == b"false" { Err(crate::Error::msg("not that")) } else { Ok(()) }
+    }
+
+    fn decode(&self, bytes: &[u8], slot: Slot<'_>) -> crate::Result<()> {
+        Codec::Json.decode_into(bytes, slot)
+    }
+}
+
+#[test]
+fn t03_a_codec_of_ones_own_cannot_touch_what_is_before_its_value() {
+    let codec = Codec::Own(&Greedy);
+    for (before, after) in [("", "true"), ("header ", "header true")] {
+        let mut out = before.as_bytes().to_vec();
+        codec.encode(&false, &mut out).expect_err("it said no");
+        assert_eq!(out, before.as_bytes());
+        codec.encode(&true, &mut out).unwrap();
+        assert_eq!(out, after.as_bytes());
+        let mut out = before.as_bytes().to_vec();
+        assert!(codec.encode_within(&true, &mut out, 100).unwrap());
+        assert_eq!(out, after.as_bytes());
+    }
+}

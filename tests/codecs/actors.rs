@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pleach::actor::ActorNursery;
+use pleach::actor::{ActorNursery, Defaults};
 use pleach::codec::{Codec, Encoding, Slot, Value};
 use pleach::prelude::*;
 use pleach_codecs::{CBOR, JSON_LZ4, MSGPACK_LZ4, POSTCARD};
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::eventually;
 
-/// Not in the list: no child knows it.
-pub(crate) struct Unlisted;
+/// JSON that is not in the list, by some name.
+pub(crate) struct Unlisted(&'static str);
 
 impl Encoding for Unlisted {
     fn name(&self) -> &'static str {
-        "test/unlisted"
+        self.0
     }
 
     fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
@@ -27,7 +27,11 @@ impl Encoding for Unlisted {
     }
 }
 
-pub(crate) const UNLISTED: Codec = Codec::Own(&Unlisted);
+/// No child knows it.
+pub(crate) const UNLISTED: Codec = Codec::Own(&Unlisted("test/unlisted"));
+/// Children know others of these names.
+const IMPOSTORS: [Codec; 3] =
+    [Codec::Own(&Unlisted("postcard")), Codec::Own(&Unlisted("json")), Codec::Own(&Unlisted("msgpack"))];
 
 type Map = BTreeMap<u64, Option<String>>;
 
@@ -77,9 +81,9 @@ async fn t02_a_codec_that_no_child_finds_is_an_error_that_names_both_lists() -> 
                 let error = actor.start().await.expect_err("no child knows it");
                 assert!(error.is_misuse(), "{error:?}");
                 let (text, program) = (error.to_string(), std::env::current_exe()?.display().to_string());
-                let remedy = "`pleach::codec::CODECS`: write `#[linkme::distributed_slice(CODECS)]";
+                let remedy = "`pleach::codec::CODECS`: write `#[linkme::distributed_slice(pleach::codec::CODECS)]";
                 let lists = [
-                    "root/mute: [\"test/unlisted\"]",
+                    "root/mute: no codec `test/unlisted`",
                     &program,
                     "\"msgpack\", \"json\"",
                     "\"postcard\"",
@@ -93,6 +97,27 @@ async fn t02_a_codec_that_no_child_finds_is_an_error_that_names_both_lists() -> 
         .await?;
     }
     Ok(())
+}
+
+#[pleach::test]
+async fn t02_a_codec_that_calls_itself_like_another_one_is_refused() -> Result<()> {
+    eventually(actor_nursery(async |n: ActorNursery| {
+        for codec in IMPOSTORS {
+            let why = format!("there are two codecs with the name `{}`", codec.name());
+            let refused = |result: Result<()>| {
+                let error = result.expect_err("a child would find the other one");
+                assert!(error.is_misuse() && error.to_string().contains(&why), "{error}");
+            };
+            for carrier in [Carrier::Inherited, Carrier::Mem] {
+                refused(n.actor("mute").codecs([CBOR, codec]).carrier(carrier).start().await.map(drop));
+            }
+            refused(Defaults::new().codecs([codec]).run(async { Ok(()) }).await);
+            // Also where it would not be used today.
+            refused(n.actor("mute").codecs_for(Carrier::Uds, [codec]).start().await.map(drop));
+        }
+        Ok(())
+    }))
+    .await
 }
 
 #[pleach::test]
