@@ -156,7 +156,7 @@ fn axes(svg: &mut String, scale: &Scale) {
     let (x, y) = (22.0, f64::midpoint(TOP, BOTTOM));
     let _ = writeln!(
         svg,
-        "<text transform=\"translate({x} {y}) rotate(-90)\" text-anchor=\"middle\">us per round trip</text>"
+        "<text transform=\"translate({x} {y}) rotate(-90)\" text-anchor=\"middle\">us per round trip, logarithmic</text>"
     );
 }
 

@@ -12,12 +12,13 @@ use pleach_codecs as _;
 
 use crate::progress::Progress;
 use crate::sample::Message;
+use crate::shape::{set_shape, shape};
 
 /// The ways to an actor. A new one is a line here.
 pub(crate) fn transports() -> Vec<(&'static str, Carrier)> {
     vec![
         ("mem", Carrier::Mem),
-        ("socketpair", Carrier::Inherited),
+        ("inherited", Carrier::Inherited),
         ("uds", Carrier::Uds),
         ("tcp", Carrier::Tcp(Tcp::insecure_for_measurement())),
     ]
@@ -43,9 +44,10 @@ pub(crate) struct Row {
     pub(crate) cost: Result<Cost, String>,
 }
 
-/// Sends back what comes.
+/// Sends back what comes; the shape of it is JSON.
 #[pleach::endpoint]
-async fn bounce(mut far: Far<(), Message, Message>) -> Result<()> {
+async fn bounce(mut far: Far<(), Message, Message>, shape: String) -> Result<()> {
+    set_shape(serde_json::from_str(&shape)?);
     far.started(()).await?;
     while let Some(message) = far.recv().await? {
         far.send(message).await?;
@@ -85,8 +87,8 @@ fn alone(codec: Codec, messages: &[Message], span: Duration) -> Result<Cost, Str
     let mut encoded = Vec::new();
     for message in messages {
         let mut bytes = Vec::new();
-        codec.encode(message, &mut bytes).map_err(|error| error.cause)?;
-        codec.decode::<Message>(&bytes).map_err(|error| error.cause.clone())?;
+        codec.encode(message, &mut bytes).map_err(|error| why(error.cause))?;
+        codec.decode::<Message>(&bytes).map_err(|error| why(error.cause.clone()))?;
         encoded.push(bytes);
     }
     let count = messages.len() as f64;
@@ -105,6 +107,16 @@ fn alone(codec: Codec, messages: &[Message], span: Duration) -> Result<Cost, Str
     });
     let bytes = encoded.iter().map(Vec::len).sum::<usize>() as f64 / count;
     Ok(Cost { encode_ns: encode * 1e9 / count, decode_ns: decode * 1e9 / count, bytes, trips: Vec::new() })
+}
+
+/// Why a codec cannot carry the sample.
+fn why(cause: String) -> String {
+    if !shape().is_mixed() {
+        return cause;
+    }
+    format!(
+        "values at one place are of several types, for which your program has an enum, and this codec does not say which it is ({cause})"
+    )
 }
 
 /// Seconds that `work` takes.
@@ -146,7 +158,7 @@ async fn trips(codec: Codec, carrier: Carrier, messages: Arc<[Message]>, span: D
             near.finish().await?;
             Ok(rate)
         };
-        let rate = actor.open_context(bounce, (), talk).await?;
+        let rate = actor.open_context(bounce, (serde_json::to_string(shape())?,), talk).await?;
         actor.cancel_actor().await?;
         Ok(rate)
     })

@@ -9,7 +9,7 @@ use crate::measure::{Cost, Row, transports};
 use crate::sample::Sample;
 
 /// What is compared: the usual way to an actor.
-const USUAL: &str = "socketpair";
+const USUAL: &str = "inherited";
 
 pub(crate) struct Report {
     name: String,
@@ -69,11 +69,12 @@ impl Report {
     /// One sentence, with its reason.
     pub(crate) fn recommendation(&self) -> String {
         let Some((codec, cost)) = self.best() else { return "No codec of this program can carry it.".to_owned() };
-        let mut text = format!("Take {}: a round trip over {USUAL} takes {:.1} us", codec.name(), trip_us(cost));
+        let mut text =
+            format!("Take {}: a round trip over {USUAL} sockets takes {:.1} us", codec.name(), trip_us(cost));
         let others = self.costs().filter(|(other, _)| *other != codec);
         if let Some((second, other)) = others.min_by(|(_, one), (_, other)| trip_us(one).total_cmp(&trip_us(other))) {
             let (time, size) = (trip_us(other) / trip_us(cost), other.bytes / cost.bytes);
-            let rank = if time < CHANCE { "and no other is measurably faster" } else { "the least of all" };
+            let rank = if time < CHANCE { "and no other is measurably faster" } else { "the least of all codecs" };
             let _ =
                 write!(text, ", {rank}; {} takes {time:.2} times that, and {size:.2} times the bytes", second.name());
         }

@@ -4,22 +4,26 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::de::DeserializeSeed;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::node::{Node, Of, Typed};
+use crate::shape::{Shape, set_shape, shape};
+
 /// A message. It is sent by many, and copied by nobody.
 #[derive(Clone, Debug)]
-pub(crate) struct Message(Arc<Value>);
+pub(crate) struct Message(Arc<Node>);
 
 impl Serialize for Message {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        Typed(shape(), &self.0).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Message {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(|value| Self(Arc::new(value)))
+        Of(shape()).deserialize(deserializer).map(|node| Self(Arc::new(node)))
     }
 }
 
@@ -46,7 +50,8 @@ impl Sample {
             [Value::Array(items)] if !items.is_empty() && items.iter().all(Value::is_object) => std::mem::take(items),
             _ => values,
         };
-        let messages = values.into_iter().map(|value| Message(Arc::new(value))).collect();
+        let shape = set_shape(Shape::of(&values));
+        let messages = values.into_iter().map(|value| Message(Arc::new(Node::new(value, shape)))).collect();
         Ok(Self { name, size: text.len(), messages })
     }
 }
