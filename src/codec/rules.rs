@@ -210,8 +210,10 @@ pub(super) const TEXT: &str = "text:";
 /// Whether text looks like bytes, behind any number of marks that it is none.
 #[inline]
 pub(super) fn looks_like_bytes(text: &str) -> bool {
-    // Many a word begins with one of these letters, hardly any with four of them.
-    text.as_bytes().first_chunk().is_some_and(|start| start == b"base" || start == b"text") && begins_with_a_mark(text)
+    // Many a word is shorter than a mark, and many begin with one of these letters, but hardly any with four of them.
+    text.len() >= BYTES.len()
+        && text.as_bytes().first_chunk().is_some_and(|start| start == b"base" || start == b"text")
+        && begins_with_a_mark(text)
 }
 
 #[inline(never)]
