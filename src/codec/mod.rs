@@ -191,6 +191,7 @@ fn to_msgpack<T: Serialize + ?Sized>(value: &T, out: impl io::Write) -> Result<(
     Checked::new(value, rules::MsgPack).serialize(&mut serializer)
 }
 
+// Not into the caller, see `Codec::encode`; nor is what follows.
 #[inline(never)]
 fn to_json<T: Serialize + ?Sized>(value: &T, out: impl io::Write, rules: impl Rules) -> serde_json::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, write::Base64);
